@@ -1,0 +1,194 @@
+"""Which loop can improve a model: the gap between its labels and its greedy answers, before a round.
+
+Training moves a model towards its labels, so a round can gain only where the labels are better than what
+the model already answers. Majority votes of an under-trained model are worse than its greedy answers
+(measured on a small model: greedy 0.64, maj@8 0.53), and a label-free round then lowers its accuracy; a
+checker that picks the right samples still helps there. Nearly perfect votes on harder problems help even
+without a gap, because the harder problems are new to the training set: below a precision of about 0.99
+they start an error avalanche instead (methods.md, length generalisation).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import EvaluationError
+from tasks.evaluation.metrics import Interval, ProblemResult, bootstrap_means, maj_at_k, pass_at_k
+
+Loop = Literal["label_free", "labels", "none"]
+
+
+class HeadroomSpec(BaseModel):
+    """When a loop applies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_gain: float = Field(
+        0.02,
+        ge=0.0,
+        le=1.0,
+        description="Smallest gap to greedy accuracy, as a share of problems, that a round can use.",
+    )
+    confident_share: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Vote share from which a majority answer would become a label.",
+    )
+    min_precision: float = Field(
+        0.99,
+        ge=0.0,
+        le=1.0,
+        description="Accuracy of such labels from which they help even without a gap.",
+    )
+    min_coverage: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Share of problems that must get such a label for that.",
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Level of the intervals.")
+    num_resamples: int = Field(10_000, ge=100, le=1_000_000, description="Bootstrap resamples.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Greedy, vote and verification accuracy of one model on the same problems.
+
+    Attributes:
+        loop: 'label_free' when votes can teach the model, else 'labels' when a checker can, else 'none'.
+        reason: The sentence behind `loop`, with its numbers.
+        num_problems: Problems measured.
+        num_samples: Fewest samples of any problem; votes and verification use this many.
+        greedy: Greedy accuracy.
+        vote: Accuracy of the majority of `num_samples` samples.
+        verification: Share of problems with a right sample among `num_samples`: what a checker finds.
+        vote_gain: `vote` minus `greedy`.
+        vote_gain_interval: Paired bootstrap interval of `vote_gain`.
+        verification_gain: `verification` minus `greedy`.
+        verification_gain_interval: Paired bootstrap interval of `verification_gain`.
+        confident_coverage: Share of problems whose vote share reaches the spec's `confident_share`.
+        confident_precision: Accuracy of the majority answer on those; None when there are none.
+    """
+
+    loop: Loop
+    reason: str
+    num_problems: int
+    num_samples: int
+    greedy: float
+    vote: float
+    verification: float
+    vote_gain: float
+    vote_gain_interval: Interval
+    verification_gain: float
+    verification_gain_interval: Interval
+    confident_coverage: float
+    confident_precision: float | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a JSON-serialisable form for `rounds.metrics`."""
+        return asdict(self)
+
+
+def headroom(results: Sequence[ProblemResult], spec: HeadroomSpec | None = None) -> Headroom:
+    """Return which loop applies to the model that gave these results, and why.
+
+    Take it with the incumbent, on problems with references that no training row uses, before a round.
+
+    Args:
+        results: Problems with a greedy mark and at least one sample each; others are left out.
+        spec: Thresholds; the defaults when None.
+
+    Raises:
+        EvaluationError: If no problem has both a greedy answer and samples.
+    """
+    spec = spec or HeadroomSpec()
+    used = sorted(
+        (r for r in results if r.greedy_correct is not None and r.answers),
+        key=lambda r: r.prompt_id,
+    )
+    if not used:
+        raise EvaluationError(
+            f"none of {len(results)} problems has a greedy answer and samples; draw both for the "
+            "same problems before measuring the headroom"
+        )
+    k = min(len(r.answers) for r in used)
+    greedy = np.array([float(bool(r.greedy_correct)) for r in used], dtype=np.float64)
+    vote = np.array([maj_at_k(r.answers, r.correct, k) for r in used], dtype=np.float64)
+    found = pass_at_k([len(r.correct) for r in used], [sum(r.correct) for r in used], k)
+    coverage, precision = _confident(used, spec.confident_share)
+    gains = {
+        "vote": (vote - greedy, float((vote - greedy).mean())),
+        "found": (found - greedy, float((found - greedy).mean())),
+    }
+    intervals = {name: _interval(values, spec) for name, (values, _) in gains.items()}
+    vote_helps = gains["vote"][1] >= spec.min_gain and intervals["vote"].low > 0.0
+    found_helps = gains["found"][1] >= spec.min_gain and intervals["found"].low > 0.0
+    precise = (
+        precision is not None and precision >= spec.min_precision and coverage >= spec.min_coverage
+    )
+    loop: Loop = "label_free" if vote_helps or precise else "labels" if found_helps else "none"
+    numbers = (
+        f"greedy {greedy.mean():.3f}, maj@{k} {vote.mean():.3f} ({gains['vote'][1]:+.3f}), "
+        f"pass@{k} {found.mean():.3f} ({gains['found'][1]:+.3f}), labels at vote share >= "
+        f"{spec.confident_share:g}: coverage {coverage:.3f}, precision "
+        f"{'none' if precision is None else format(precision, '.3f')}"
+    )
+    return Headroom(
+        loop=loop,
+        reason=f"{_explain(loop, vote_helps)} On {len(used)} problems: {numbers}.",
+        num_problems=len(used),
+        num_samples=k,
+        greedy=float(greedy.mean()),
+        vote=float(vote.mean()),
+        verification=float(found.mean()),
+        vote_gain=gains["vote"][1],
+        vote_gain_interval=intervals["vote"],
+        verification_gain=gains["found"][1],
+        verification_gain_interval=intervals["found"],
+        confident_coverage=coverage,
+        confident_precision=precision,
+    )
+
+
+def _confident(results: Sequence[ProblemResult], share: float) -> tuple[float, float | None]:
+    marks: list[bool] = []
+    for result in results:
+        votes = Counter(answer for answer in result.answers if answer is not None)
+        if not votes:
+            continue
+        # Ties broken by the answer's text: with share > 0.5 there are none.
+        answer, count = min(votes.items(), key=lambda item: (-item[1], item[0]))
+        if count >= share * len(result.answers):
+            marks.append(result.correct[result.answers.index(answer)])
+    precision = sum(marks) / len(marks) if marks else None
+    return len(marks) / len(results), precision
+
+
+def _interval(values: np.ndarray[tuple[int], np.dtype[np.float64]], spec: HeadroomSpec) -> Interval:
+    means = bootstrap_means(values, seed=spec.seed, num_resamples=spec.num_resamples)
+    tail = (1.0 - spec.confidence) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return Interval(float(low), float(high))
+
+
+def _explain(loop: Loop, vote_helps: bool) -> str:
+    if loop == "label_free":
+        return (
+            "A label-free loop applies: majority votes beat the greedy answers."
+            if vote_helps
+            else "A label-free loop applies: confident votes are nearly always right."
+        )
+    if loop == "labels":
+        return (
+            "A loop with known answers applies: a checker finds right samples where greedy answers "
+            "fail, but majority votes do not beat greedy answers."
+        )
+    return "No loop applies: neither votes nor a checker beat the greedy answers."
