@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 
-class EvaluationError(ValueError):
+class TaskError(Exception):
+    """Base of every error that the tasks room raises on purpose."""
+
+
+class UnknownNameError(TaskError, KeyError):
+    """A name (environment, selection, option, parameter, column, split) that does not exist."""
+
+    def __str__(self) -> str:
+        """The message itself: KeyError would print it with quotes around."""
+        return str(self.args[0]) if self.args else ""
+
+
+class SourceError(TaskError, OSError):
+    """A data source that can't be opened: a file, a folder or a dataset repository."""
+
+
+class DataFormatError(TaskError, ValueError):
+    """Data that was opened but does not have the promised form."""
+
+
+class OptionError(TaskError, ValueError):
+    """An option or a parameter outside its range, or two that contradict each other."""
+
+
+class ReferencesNotAllowedError(TaskError, PermissionError):
+    """A selection asked for reference answers in a recipe that does not declare labels."""
+
+
+class EvaluationError(TaskError, ValueError):
     """An evaluation or a comparison of models got input that it cannot measure."""
 
 
-class ReportError(ValueError):
+class ReportError(TaskError, ValueError):
     """A report was asked for something that the warehouse does not hold."""
