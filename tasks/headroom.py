@@ -1,11 +1,12 @@
-"""Which loop can improve a model: the gap between its labels and its greedy answers, before a round.
+"""Which loop can improve a model: the gap between its labels and its greedy answers.
 
-Training moves a model towards its labels, so a round can gain only where the labels are better than what
-the model already answers. Majority votes of an under-trained model are worse than its greedy answers
-(measured on a small model: greedy 0.64, maj@8 0.53), and a label-free round then lowers its accuracy; a
-checker that picks the right samples still helps there. Nearly perfect votes on harder problems help even
-without a gap, because the harder problems are new to the training set: below a precision of about 0.99
-they start an error avalanche instead (methods.md, length generalisation).
+Training moves a model towards its labels, so a round can gain only where the labels are better than
+what the model already answers. Majority votes of an under-trained model are worse than its greedy
+answers (measured on a small model: greedy 0.64, maj@8 0.53), and a label-free round then lowers its
+accuracy; a checker that picks the right samples still helps there. Nearly perfect votes on harder
+problems help even without a gap, because the harder problems are new to the training set: below a
+precision of about 0.99 they start an error avalanche instead (length generalization, arXiv
+2502.01612).
 """
 
 from __future__ import annotations
@@ -30,32 +31,34 @@ class HeadroomSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_gain: float = Field(
-        0.02,
+        default=0.02,
         ge=0.0,
         le=1.0,
-        description="Smallest gap to greedy accuracy, as a share of problems, that a round can use.",
+        description="Smallest gap to greedy accuracy that a round can use, as a share of problems.",
     )
     confident_share: float = Field(
-        1.0,
+        default=1.0,
         gt=0.0,
         le=1.0,
         description="Vote share from which a majority answer would become a label.",
     )
     min_precision: float = Field(
-        0.99,
+        default=0.99,
         ge=0.0,
         le=1.0,
         description="Accuracy of such labels from which they help even without a gap.",
     )
     min_coverage: float = Field(
-        0.5,
+        default=0.5,
         ge=0.0,
         le=1.0,
         description="Share of problems that must get such a label for that.",
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Level of the intervals.")
-    num_resamples: int = Field(10_000, ge=100, le=1_000_000, description="Bootstrap resamples.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Level of the intervals.")
+    num_resamples: int = Field(
+        default=10_000, ge=100, le=1_000_000, description="Bootstrap resamples."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,15 @@ class Headroom:
     """Greedy, vote and verification accuracy of one model on the same problems.
 
     Attributes:
-        loop: 'label_free' when votes can teach the model, else 'labels' when a checker can, else 'none'.
+        loop: 'label_free' when votes can teach the model, else 'labels' when a checker can, else
+            'none'.
         reason: The sentence behind `loop`, with its numbers.
         num_problems: Problems measured.
         num_samples: Fewest samples of any problem; votes and verification use this many.
         greedy: Greedy accuracy.
         vote: Accuracy of the majority of `num_samples` samples.
-        verification: Share of problems with a right sample among `num_samples`: what a checker finds.
+        verification: Share of problems with a right sample among `num_samples`: what a checker
+            finds.
         vote_gain: `vote` minus `greedy`.
         vote_gain_interval: Paired bootstrap interval of `vote_gain`.
         verification_gain: `verification` minus `greedy`.
@@ -100,7 +105,8 @@ class Headroom:
 def headroom(results: Sequence[ProblemResult], spec: HeadroomSpec | None = None) -> Headroom:
     """Return which loop applies to the model that gave these results, and why.
 
-    Take it with the incumbent, on problems with references that no training row uses, before a round.
+    Take it with the incumbent, on problems with references that no training row uses, before a
+    round.
 
     Args:
         results: Problems with a greedy mark and at least one sample each; others are left out.

@@ -1,7 +1,7 @@
 """Evaluation: how good a model is on a suite, and whether a candidate replaces the incumbent.
 
-This package computes metrics with intervals and takes the gate's decision from arrays and plain rows. It
-does not run models or sandboxes.
+This package computes metrics with intervals and takes the gate's decision from arrays and plain
+rows. It does not run models or sandboxes.
 """
 
 from tasks.evaluation.gate import GateDecision, GateSpec, PairedSuite, decide, pair_outcomes

@@ -1,12 +1,12 @@
-"""Whether a candidate model replaces the incumbent: a paired exact test and per-suite non-inferiority.
+"""Whether a candidate replaces the incumbent: a paired exact test, non-inferiority per suite.
 
-Both models answer the same problems, so what counts are the problems on which they differ: wins (only
-the candidate is right) and losses (only the incumbent is right). The gate asks whether there are more wins
-than chance explains, on the primary suites together, and that no single suite got worse than allowed: a
-mean that rises through one small suite must not hide a loss on another.
+Both models answer the same problems, so what counts are the problems on which they differ: wins
+(only the candidate is right) and losses (only the incumbent is right). The gate asks whether there
+are more wins than chance explains, on the primary suites together, and that no single suite got
+worse than allowed: a mean that rises through one small suite must not hide a loss on another.
 
-More wins never turn a promotion into a rejection. The tests check it, and it rests on two choices: the
-exact McNemar test, and a bootstrap whose draws do not depend on the outcomes.
+More wins never turn a promotion into a rejection. The tests check it, and it rests on two choices:
+the exact McNemar test, and a bootstrap whose draws do not depend on the outcomes.
 """
 
 from __future__ import annotations
@@ -29,63 +29,66 @@ class GateSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(
-        0.05,
+        default=0.05,
         gt=0.0,
         le=1.0,
         description="Largest p-value of the one-sided exact McNemar test that still promotes. "
         "1.0 switches the test off.",
     )
     min_gain: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         le=1.0,
         description="Smallest gain in accuracy on the primary suites, as a share of problems.",
     )
     non_inferiority_margin: float = Field(
-        0.05,
+        default=0.05,
         ge=0.0,
         le=1.0,
         description="Largest loss in accuracy that is allowed on any single suite, as a share of "
         "problems.",
     )
     non_inferiority: Literal["confidence", "observed", "off"] = Field(
-        "confidence",
-        description="What must stay within the margin on every suite: the lower confidence bound of "
-        "the change, the observed change, or nothing.",
+        default="confidence",
+        description="What must stay within the margin on every suite: the lower confidence "
+        "bound of the change, the observed change, or nothing.",
     )
     confidence: float = Field(
-        0.95,
+        default=0.95,
         gt=0.5,
         lt=1.0,
         description="One-sided level of the lower bound of the change.",
     )
     max_difficulty_drop: float | None = Field(
-        None,
+        default=None,
         ge=0.0,
         le=1.0,
         description="Largest observed loss in accuracy on any single difficulty of any suite, for "
         "loops that must not forget easier problems. Empty: difficulties are reported only.",
     )
     min_problems: int = Field(
-        50,
+        default=50,
         ge=1,
         description="Fewest problems that both models answered, on the primary suites together.",
     )
     max_unpaired_share: float = Field(
-        0.02,
+        default=0.02,
         ge=0.0,
         le=1.0,
         description="Largest share of a suite's problems that only one of the models answered "
         "(the other answer was lost to an outage).",
     )
     primary_suites: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Suites on which the candidate must gain, pooled. Empty: all suites.",
     )
     num_resamples: int = Field(
-        10_000, ge=100, le=1_000_000, description="Bootstrap resamples for each lower bound."
+        default=10_000,
+        ge=100,
+        le=1_000_000,
+        description="Bootstrap resamples for each lower bound.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def mcnemar_p_value(wins: int, losses: int) -> float:
     for x in range(wins, num_discordant + 1):
         tail += term
         term = term * (num_discordant - x) // (x + 1)
-    return tail / 2**num_discordant
+    return tail / (1 << num_discordant)
 
 
 def compare(name: str, outcomes: Sequence[Outcome], spec: GateSpec) -> Comparison:
@@ -323,8 +326,8 @@ def _gain(primary: Comparison, spec: GateSpec) -> list[tuple[bool, str]]:
     return [
         (
             significant,
-            f"The candidate wins {primary.wins} problems and loses {primary.losses}: one-sided exact "
-            f"McNemar p = {primary.p_value:.3g}, {'within' if significant else 'above'} "
+            f"The candidate wins {primary.wins} problems and loses {primary.losses}: one-sided "
+            f"exact McNemar p = {primary.p_value:.3g}, {'within' if significant else 'above'} "
             f"alpha = {spec.alpha:g}.",
         ),
         (
@@ -344,8 +347,9 @@ def _paired(suite: PairedSuite, spec: GateSpec) -> list[tuple[bool, str]]:
     return [
         (
             False,
-            f"Suite {suite.name}: {suite.num_unpaired} of {total} problems were answered by one model "
-            f"only ({share:.1%}, allowed {spec.max_unpaired_share:.1%}); evaluate them again.",
+            f"Suite {suite.name}: {suite.num_unpaired} of {total} problems were answered by one "
+            f"model only ({share:.1%}, allowed {spec.max_unpaired_share:.1%}); evaluate them "
+            "again.",
         )
     ]
 
@@ -377,8 +381,8 @@ def _no_level_worse(
         (
             False,
             f"Suite {suite}, {level.name}: accuracy falls from {level.incumbent_accuracy:.3f} to "
-            f"{level.candidate_accuracy:.3f} on {level.num_problems} problems, more than the allowed "
-            f"{spec.max_difficulty_drop:g}.",
+            f"{level.candidate_accuracy:.3f} on {level.num_problems} problems, more than the "
+            f"allowed {spec.max_difficulty_drop:g}.",
         )
         for level in levels
         if level.difference < -spec.max_difficulty_drop

@@ -1,7 +1,8 @@
 """Accuracy of one model on one suite: greedy pass@1, pass@k, maj@k, each with an interval.
 
-Everything works on per-problem arrays and is free of models, tables and clocks. Problems are the unit
-of resampling: samples of one problem are not independent, so intervals come from drawing problems.
+Everything works on per-problem arrays and is free of models, tables and clocks. Problems are the
+unit of resampling: samples of one problem are not independent, so intervals come from drawing
+problems.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ GREEDY = "pass@1 greedy"
 PASS_AT_K = "pass@k"
 MAJ_AT_K = "maj@k"
 
-# Bounds the memory of one block of resampled indices to 16 MiB, whatever the suite's size. The block
-# shape depends on the number of problems alone, so the same seed always draws the same problems.
+# Bounds the memory of one block of resampled indices to 16 MiB, whatever the suite's size. The
+# block shape depends on the number of problems alone, so the same seed always draws the same
+# problems.
 _BLOCK_DRAWS = 2_000_000
 
 
@@ -41,8 +43,8 @@ class Interval(NamedTuple):
 class ProblemResult:
     """What one model did on one problem.
 
-    A sample that failed for a reason of ours (engine or sandbox outage) is left out by the caller: it is
-    neither right nor wrong.
+    A sample that failed for a reason of ours (engine or sandbox outage) is left out by the caller:
+    it is neither right nor wrong.
 
     Attributes:
         prompt_id: Id of the problem.
@@ -66,8 +68,8 @@ class ProblemResult:
         """
         if len(self.answers) != len(self.correct):
             raise EvaluationError(
-                f"problem {self.prompt_id!r} has {len(self.answers)} answers and {len(self.correct)} "
-                "marks; give one mark for each answer"
+                f"problem {self.prompt_id!r} has {len(self.answers)} answers and "
+                f"{len(self.correct)} marks; give one mark for each answer"
             )
 
 
@@ -80,7 +82,8 @@ def pass_at_k(num_samples: Sequence[int], num_correct: Sequence[int], k: int) ->
         k: Samples a user would look at, at least 1.
 
     Returns:
-        Probability that k samples drawn without replacement hold a right one. Shape (num_problems,).
+        Probability that k samples drawn without replacement hold a right one. Shape
+        (num_problems,).
 
     Raises:
         EvaluationError: If the shapes differ, k < 1, n < k or c is outside 0..n.
@@ -110,17 +113,18 @@ def pass_at_k(num_samples: Sequence[int], num_correct: Sequence[int], k: int) ->
 
 @lru_cache(maxsize=65_536)
 def _pass_at_k(n: int, c: int, k: int) -> float:
-    # Integers of any size instead of a product of floats: exact, and problems share few (n, c) pairs.
+    # Integers of any size instead of a product of floats: exact, and problems share few (n, c)
+    # pairs.
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def maj_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> float:
     """Return the probability that the majority of k of these samples is right, exactly.
 
-    The mean over all subsets of k samples (an unbiased estimate of the accuracy of a k-vote, as pass@k
-    is of k tries), not a bootstrap: no noise and no seed. Samples without an answer do not vote. A tie is
-    broken uniformly, so a right answer that ties with t others counts 1 / (t + 1); a subset without any
-    answer counts 0.
+    The mean over all subsets of k samples (an unbiased estimate of the accuracy of a k-vote, as
+    pass@k is of k tries), not a bootstrap: no noise and no seed. Samples without an answer do not
+    vote. A tie is broken uniformly, so a right answer that ties with t others counts 1 / (t + 1); a
+    subset without any answer counts 0.
 
     Args:
         answers: Canonical answers of one problem's samples, None where none was parsed. Shape (n,).
@@ -146,7 +150,8 @@ def maj_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> 
             "1 <= k <= number of answers"
         )
     votes = Counter(answer for answer in answers if answer is not None)
-    # Two spellings that are both marked right stay two candidates: votes are cast for canonical answers.
+    # Two spellings that are both marked right stay two candidates: votes are cast for canonical
+    # answers.
     right = {a for a, ok in zip(answers, correct, strict=True) if ok and a is not None}
     silent = n - votes.total()
     return sum(
@@ -226,8 +231,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a percentile bootstrap interval of the mean over problems.
 
-    Where every problem scored 0, or every problem scored 1, resampling sees no variation and would claim
-    certainty. The exact binomial limit (Clopper-Pearson) is used there: 60 of 60 gives [0.94, 1].
+    Where every problem scored 0, or every problem scored 1, resampling sees no variation and would
+    claim certainty. The exact binomial limit (Clopper-Pearson) is used there: 60 of 60 gives [0.94,
+    1].
 
     Args:
         values: One value in [0, 1] per problem. Shape (num_problems,).
@@ -252,8 +258,8 @@ def bootstrap_interval(
 def metric_values(results: Iterable[ProblemResult], metric: str, k: int | None = None) -> Floats:
     """Return one value per problem that has what the metric needs, in the order of `results`.
 
-    Problems without a greedy sample, or with fewer than k samples (the others were lost to an outage), are
-    left out rather than counted as wrong; the length of the array is the metric's n.
+    Problems without a greedy sample, or with fewer than k samples (the others were lost to an
+    outage), are left out rather than counted as wrong; the length of the array is the metric's n.
 
     Args:
         results: Problems of one suite.
@@ -291,7 +297,7 @@ def evaluation_rows(
     confidence: float = 0.95,
     num_resamples: int = 10_000,
 ) -> list[dict[str, object]]:
-    """Return rows of the `evaluations` table: every metric, for all problems and for each difficulty.
+    """Return rows of the `evaluations` table: every metric, overall and for each difficulty.
 
     Args:
         results: Problems of the suite, in any order; rows do not depend on it.
@@ -307,8 +313,8 @@ def evaluation_rows(
         num_resamples: Resampled suites per interval.
 
     Returns:
-        One row per (difficulty or None, metric, k) with at least one measured problem; difficulty None
-        comes first and covers all problems.
+        One row per (difficulty or None, metric, k) with at least one measured problem; difficulty
+        None comes first and covers all problems.
 
     Raises:
         EvaluationError: If a problem appears twice.

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 from dataclasses import replace
 from fractions import Fraction
 
@@ -85,11 +86,11 @@ def test_one_more_right_answer_never_turns_a_promotion_into_a_rejection(
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=60, max_size=60), st.randoms())
 def test_the_decision_does_not_depend_on_problem_order(
     kinds: list[tuple[bool, bool]],
-    random,  # type: ignore[no-untyped-def]
+    rng: random.Random,
 ) -> None:
     outcomes = [Outcome(f"p{i}", None, *kind) for i, kind in enumerate(kinds)]
     shuffled = list(outcomes)
-    random.shuffle(shuffled)
+    rng.shuffle(shuffled)
     spec = GateSpec(num_resamples=100)
     one = decide([PairedSuite("s", tuple(outcomes))], spec)
     assert one == decide([PairedSuite("s", tuple(shuffled))], spec)

@@ -1,6 +1,7 @@
 """Estimators against brute force, intervals against their definition."""
 
 import itertools
+import random
 from collections import Counter
 
 import numpy as np
@@ -64,9 +65,11 @@ def test_maj_at_k_is_the_mean_over_all_subsets(
 
 
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_maj_at_k_does_not_depend_on_sample_order(answers: list[str | None], random) -> None:  # type: ignore[no-untyped-def]
+def test_maj_at_k_does_not_depend_on_sample_order(
+    answers: list[str | None], rng: random.Random
+) -> None:
     shuffled = list(answers)
-    random.shuffle(shuffled)
+    rng.shuffle(shuffled)
     k = (len(answers) + 1) // 2
     one = maj_at_k(answers, [a == "r" for a in answers], k)
     assert one == maj_at_k(shuffled, [a == "r" for a in shuffled], k)

@@ -1,0 +1,163 @@
+"""What one round explored and what it could exploit, measured by SQL over the warehouse.
+
+Exploration: how many samples, how many of them end in an answer, how different the answers are.
+Exploitation: how far the samples agree, how many rows were selected, and (where references exist,
+for monitoring only) how accurate the self-made labels are. The monitors judge these numbers, the
+report shows them, and `rounds.metrics` keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from typing import Any
+
+import duckdb
+
+# Text of at most this many samples is searched for repetition: its share needs no more, and the
+# search is the only part that would read every character of a large round.
+_REPETITION_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class RoundMetrics:
+    """Exploration and exploitation of one round; None where there was nothing to measure.
+
+    Attributes:
+        num_prompts: Prompts with at least one sample.
+        num_samples: Samples drawn (or imported) for training, of any status.
+        samples_per_prompt: Mean number of samples with status ok.
+        error_share: Share of samples lost to an outage.
+        answered_share: Share of samples from which an answer could be parsed.
+        distinct_answers_per_prompt: Mean number of different canonical answers.
+        truncated_share: Share of samples cut off at the token limit.
+        repeating_share: Share of samples in which over 70% of 8-character windows were seen before.
+        mean_tokens: Mean tokens per sample.
+        mean_logprob: Mean over samples of the mean log-probability per token, in nats.
+        num_voted_prompts: Prompts with a majority answer.
+        mean_majority_share: Mean vote share of the majority answer.
+        median_majority_share: Median vote share of the majority answer.
+        unanimous_coverage: Share of voted prompts whose samples all agree.
+        newest_difficulty: Highest difficulty in the round; its prompts are the newest slice.
+        newest_majority_share: Mean majority share of the newest slice.
+        newest_unanimous_coverage: Share of the newest slice's prompts, voted or not, with one
+            answer.
+        newest_label_accuracy: Accuracy of the majority answers of the newest slice.
+        top_answer: The majority answer shared by most prompts.
+        top_answer_share: Share of voted prompts with that majority answer.
+        top_reference_share: The same share among references.
+        sample_accuracy: Accuracy of samples that were not drawn greedily.
+        any_correct_share: Share of prompts with a right sample: what a checker could select from.
+        majority_accuracy: Accuracy of majority answers, over all voted prompts.
+        greedy_accuracy: Accuracy of greedy samples on voted prompts.
+        majority_gain: Majority minus greedy accuracy on prompts that have both.
+        num_examples: Rows selected for SFT.
+        num_pairs: Rows selected for preference training.
+        num_labels: Rows selected with a binary label.
+        selected_coverage: Share of prompts with at least one selected row.
+        selected_accuracy: Accuracy of selected completions (of the chosen ones in pairs).
+        verdicts: Number of programs by verdict.
+        chosen_logprob_start: Mean log-probability of chosen completions before training, from
+            training.
+        chosen_logprob_end: The same after training.
+    """
+
+    num_prompts: int = 0
+    num_samples: int = 0
+    samples_per_prompt: float | None = None
+    error_share: float | None = None
+    answered_share: float | None = None
+    distinct_answers_per_prompt: float | None = None
+    truncated_share: float | None = None
+    repeating_share: float | None = None
+    mean_tokens: float | None = None
+    mean_logprob: float | None = None
+    num_voted_prompts: int = 0
+    mean_majority_share: float | None = None
+    median_majority_share: float | None = None
+    unanimous_coverage: float | None = None
+    newest_difficulty: int | None = None
+    newest_majority_share: float | None = None
+    newest_unanimous_coverage: float | None = None
+    newest_label_accuracy: float | None = None
+    top_answer: str | None = None
+    top_answer_share: float | None = None
+    top_reference_share: float | None = None
+    sample_accuracy: float | None = None
+    any_correct_share: float | None = None
+    majority_accuracy: float | None = None
+    greedy_accuracy: float | None = None
+    majority_gain: float | None = None
+    num_examples: int = 0
+    num_pairs: int = 0
+    num_labels: int = 0
+    selected_coverage: float | None = None
+    selected_accuracy: float | None = None
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    chosen_logprob_start: float | None = None
+    chosen_logprob_end: float | None = None
+
+    @property
+    def num_selected(self) -> int:
+        """Training rows of any kind."""
+        return self.num_examples + self.num_pairs + self.num_labels
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a JSON-serialisable form for `rounds.metrics`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> RoundMetrics:
+        """Return the metrics kept in `rounds.metrics`; keys of other parts are ignored.
+
+        Args:
+            values: Parsed JSON with any subset of the fields.
+        """
+        known = {f.name for f in fields(cls)}
+        chosen: dict[str, Any] = {key: values[key] for key in values if key in known}
+        return cls(**chosen)
+
+
+def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> RoundMetrics:
+    """Return the metrics of one round from the warehouse's views.
+
+    Args:
+        con: A connection from `Warehouse.connect()`.
+        run: Name of the run.
+        round: Number of the round.
+
+    Returns:
+        Metrics with the two fields that only training knows left empty; counts are 0 for a round
+        that wrote nothing.
+    """
+    parameters = {"run": run, "round": round}
+    cursor = con.execute(
+        _sql("round_metrics.sql"), parameters | {"repetition_rows": _REPETITION_ROWS}
+    )
+    names = [column[0] for column in cursor.description or []]
+    (row,) = cursor.fetchall()
+    verdicts = dict(con.execute(_sql("round_verdicts.sql"), parameters).fetchall())
+    return RoundMetrics.from_dict(dict(zip(names, row, strict=True)) | {"verdicts": verdicts})
+
+
+def earlier_rounds(
+    con: duckdb.DuckDBPyConnection, run: str, round: int
+) -> list[tuple[int, RoundMetrics]]:
+    """Return number and metrics of the run's finished rounds before `round`, oldest first.
+
+    Args:
+        con: A connection from `Warehouse.connect()`.
+        run: Name of the run.
+        round: Rounds below this number are returned.
+    """
+    rows = con.execute(
+        "SELECT round, metrics FROM rounds WHERE run = $run AND round < $round ORDER BY round",
+        {"run": run, "round": round},
+    ).fetchall()
+    return [(number, RoundMetrics.from_dict(json.loads(text or "{}"))) for number, text in rows]
+
+
+def _sql(name: str) -> str:
+    return resources.files("tasks").joinpath("sql", name).read_text(encoding="utf-8")

@@ -1,0 +1,138 @@
+-- Exploration and exploitation of one round, as one row.
+--
+-- Parameters: $run, $round, $repetition_rows (most samples whose text is searched for repetition).
+-- Columns: the fields of tasks.round_metrics.RoundMetrics with the same names, apart from the verdict
+-- histogram and the fields that training reports. NULL where a round has nothing to measure.
+-- References are read for monitoring only; nothing here selects a training row.
+WITH
+drawn AS (
+    SELECT id, prompt_id, text, num_tokens, finish_reason, status, mean_logprob,
+           coalesce(TRY_CAST(json_extract_string(sampling, '$.temperature') AS DOUBLE) = 0, FALSE)
+               AS greedy
+    FROM samples
+    WHERE run = $run AND round = $round
+      AND purpose IN ('train', 'imported') AND role IN ('answer', 'program')
+),
+asked AS (
+    SELECT DISTINCT prompt_id FROM drawn
+),
+problems AS (
+    SELECT prompts.id AS prompt_id, any_value(difficulty) AS difficulty,
+           any_value(reference) AS reference
+    FROM prompts JOIN asked ON asked.prompt_id = prompts.id
+    WHERE prompts.run = $run
+    GROUP BY prompts.id
+),
+newest AS (
+    SELECT prompt_id FROM problems
+    WHERE difficulty IS NOT DISTINCT FROM (SELECT max(difficulty) FROM problems)
+),
+answers AS (
+    SELECT sample_id, any_value(label) AS answer
+    FROM scores
+    WHERE run = $run AND round = $round AND "check" = 'answer' AND status = 'ok'
+    GROUP BY sample_id
+),
+marks AS (
+    SELECT sample_id, max(value) >= 1.0 AS correct
+    FROM scores
+    WHERE run = $run AND round = $round AND "check" = 'reference' AND status = 'ok'
+      AND value IS NOT NULL
+    GROUP BY sample_id
+),
+checked AS (
+    SELECT drawn.*, answers.sample_id IS NOT NULL AS parsed, answers.answer, marks.correct
+    FROM drawn
+    LEFT JOIN answers ON answers.sample_id = drawn.id
+    LEFT JOIN marks ON marks.sample_id = drawn.id
+),
+per_prompt AS (
+    SELECT prompt_id, count(*) FILTER (status = 'ok') AS num_ok,
+           count(DISTINCT answer) AS num_distinct,
+           bool_or(parsed) AS parsed,
+           bool_or(correct) FILTER (NOT greedy) AS any_correct,
+           bool_or(correct) FILTER (greedy) AS greedy_correct
+    FROM checked GROUP BY prompt_id
+),
+-- A label is right when a sample that gave this answer was marked right.
+label_marks AS (
+    SELECT prompt_id, answer, bool_or(correct) AS correct
+    FROM checked WHERE answer IS NOT NULL GROUP BY prompt_id, answer
+),
+leaders AS (
+    SELECT votes.prompt_id, votes.answer, votes.share, label_marks.correct,
+           votes.prompt_id IN (SELECT prompt_id FROM newest) AS is_newest,
+           (SELECT greedy_correct FROM per_prompt WHERE per_prompt.prompt_id = votes.prompt_id)
+               AS greedy_correct
+    FROM votes
+    JOIN asked ON asked.prompt_id = votes.prompt_id
+    LEFT JOIN label_marks
+        ON label_marks.prompt_id = votes.prompt_id AND label_marks.answer = votes.answer
+    WHERE votes.run = $run AND votes.round = $round AND votes.rank = 1
+    QUALIFY row_number() OVER (PARTITION BY votes.prompt_id ORDER BY votes.answer) = 1
+),
+-- Ids are hashes, so the first rows by id are a random sample, and the same one every time. Texts
+-- shorter than 40 characters cannot show a loop. Share of 8-character windows seen before.
+texts AS (
+    SELECT id, text FROM drawn
+    WHERE status = 'ok' AND length(text) >= 40 ORDER BY id LIMIT $repetition_rows
+),
+repeats AS (
+    SELECT 1.0 - list_unique(list_transform(range(1, length(text) - 6), i -> text[i:i + 7]))
+           / (length(text) - 7) AS share
+    FROM texts
+),
+selected AS (
+    SELECT 'examples' AS kind, prompt_id, sample_ids[1] AS sample_id
+    FROM examples WHERE run = $run AND round = $round
+    UNION ALL
+    SELECT 'pairs', prompt_id, chosen_sample_id FROM pairs WHERE run = $run AND round = $round
+    UNION ALL
+    SELECT 'labels', prompt_id, CASE WHEN label THEN sample_ids[1] END
+    FROM labels WHERE run = $run AND round = $round
+),
+common_answer AS (
+    SELECT answer, count(*) AS number FROM leaders GROUP BY answer ORDER BY number DESC, answer LIMIT 1
+),
+common_reference AS (
+    SELECT count(*) AS number FROM problems WHERE reference IS NOT NULL
+    GROUP BY reference ORDER BY number DESC LIMIT 1
+)
+SELECT
+    (SELECT count(*) FROM asked) AS num_prompts,
+    (SELECT count(*) FROM drawn) AS num_samples,
+    (SELECT avg(num_ok) FROM per_prompt) AS samples_per_prompt,
+    (SELECT avg((status = 'error')::INT) FROM drawn) AS error_share,
+    (SELECT avg((answer IS NOT NULL)::INT) FROM checked WHERE status = 'ok' AND parsed)
+        AS answered_share,
+    (SELECT avg(num_distinct) FROM per_prompt WHERE parsed) AS distinct_answers_per_prompt,
+    (SELECT avg((finish_reason = 'length')::INT) FROM drawn WHERE status = 'ok') AS truncated_share,
+    (SELECT avg((share > 0.7)::INT) FROM repeats) AS repeating_share,
+    (SELECT avg(num_tokens) FROM drawn WHERE status = 'ok') AS mean_tokens,
+    (SELECT avg(mean_logprob) FROM drawn WHERE status = 'ok') AS mean_logprob,
+    (SELECT count(*) FROM leaders) AS num_voted_prompts,
+    (SELECT avg(share) FROM leaders) AS mean_majority_share,
+    (SELECT median(share) FROM leaders) AS median_majority_share,
+    (SELECT avg((share >= 1.0)::INT) FROM leaders) AS unanimous_coverage,
+    (SELECT max(difficulty) FROM problems) AS newest_difficulty,
+    (SELECT avg(share) FROM leaders WHERE is_newest) AS newest_majority_share,
+    (SELECT count(*) FILTER (share >= 1.0) FROM leaders WHERE is_newest)
+        / nullif((SELECT count(*) FROM newest), 0)::DOUBLE AS newest_unanimous_coverage,
+    (SELECT avg(correct::INT) FROM leaders WHERE is_newest) AS newest_label_accuracy,
+    (SELECT answer FROM common_answer) AS top_answer,
+    (SELECT number FROM common_answer) / nullif((SELECT count(*) FROM leaders), 0)::DOUBLE
+        AS top_answer_share,
+    (SELECT number FROM common_reference)
+        / nullif((SELECT count(reference) FROM problems), 0)::DOUBLE AS top_reference_share,
+    (SELECT avg(correct::INT) FROM checked WHERE NOT greedy) AS sample_accuracy,
+    (SELECT avg(any_correct::INT) FROM per_prompt) AS any_correct_share,
+    (SELECT avg(correct::INT) FROM leaders) AS majority_accuracy,
+    (SELECT avg(greedy_correct::INT) FROM leaders WHERE correct IS NOT NULL) AS greedy_accuracy,
+    (SELECT avg(correct::INT) - avg(greedy_correct::INT) FROM leaders
+     WHERE correct IS NOT NULL AND greedy_correct IS NOT NULL) AS majority_gain,
+    (SELECT count(*) FROM selected WHERE kind = 'examples') AS num_examples,
+    (SELECT count(*) FROM selected WHERE kind = 'pairs') AS num_pairs,
+    (SELECT count(*) FROM selected WHERE kind = 'labels') AS num_labels,
+    (SELECT count(DISTINCT prompt_id) FROM selected)
+        / nullif((SELECT count(*) FROM asked), 0)::DOUBLE AS selected_coverage,
+    (SELECT avg(correct::INT) FROM selected JOIN marks USING (sample_id)) AS selected_accuracy;
