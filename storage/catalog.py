@@ -1,0 +1,153 @@
+"""The DuckDB catalog: views and macros over the Parquet files, and nothing else.
+
+`selfloom.duckdb` is renewed by rename, so any DuckDB client can keep it open while a round writes.
+Its views find the tables beside the file that the client opened: DuckDB folds a constant
+expression in `read_parquet`, and the default `temp_directory` of a database is its own path plus
+".tmp". A moved warehouse therefore works for a plain client at once. Where that setting says
+something else (the file is attached to another database, or the user changed the setting), the
+views use the absolute path of the last renewal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.commit import publish, publish_parquet
+from storage.schemas import SCHEMA_VERSION, TABLES, doc_of
+
+CATALOG = "selfloom.duckdb"
+"""Name of the catalog in the warehouse."""
+
+# A file without rows under each table: globs always match, and every column has its type, also
+# while the table is empty. No run can have this name.
+SCHEMA_FILE = "run=__schema__/round=0/schema.parquet"
+
+_SQL_FILES: tuple[str, ...] = ()
+
+
+def write_schema_files(root: Path) -> None:
+    """Commits the row-less schema file of every table where it is missing or outdated.
+
+    Args:
+        root: Folder of the warehouse.
+
+    Raises:
+        WarehouseFullError: If the disk is full.
+    """
+    for table, schema in TABLES.items():
+        path = root / "tables" / table / SCHEMA_FILE
+        if not path.is_file() or not pq.read_schema(path).equals(schema, check_metadata=True):
+            publish_parquet(root, path, schema.empty_table())
+
+
+def connect(root: Path) -> duckdb.DuckDBPyConnection:
+    """Returns an in-memory connection with all views and macros, by absolute paths.
+
+    Args:
+        root: Folder of the warehouse.
+    """
+    connection = duckdb.connect()
+    try:
+        for statement in _definitions(_quoted(str(root))):
+            connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def refresh(root: Path) -> bool:
+    """Renews the catalog file if it is missing, of other definitions, or was moved.
+
+    Args:
+        root: Folder of the warehouse.
+
+    Returns:
+        Whether it was renewed.
+
+    Raises:
+        WarehouseFullError: If the disk is full.
+    """
+    target = root / CATALOG
+    definitions = _definitions(_folder_of_database(root))
+    text = "\n".join([duckdb.__version__.split(".")[0], *definitions])
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    if _fingerprint(target) == fingerprint:
+        return False
+
+    def write(path: Path) -> None:
+        with duckdb.connect(str(path)) as connection:
+            for statement in definitions:
+                connection.execute(statement)
+            connection.execute(
+                f"CREATE VIEW catalog_info AS SELECT {_quoted(fingerprint)} AS fingerprint, "
+                f"{_quoted(str(root))} AS root, {SCHEMA_VERSION} AS schema_version"
+            )
+
+    publish(root, target, write)
+    return True
+
+
+def _fingerprint(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            rows = connection.execute("SELECT fingerprint FROM catalog_info").fetchall()
+    except duckdb.Error:
+        # Damaged, of another DuckDB, or held for writing by someone: a fresh one is right for all.
+        return None
+    return str(rows[0][0])
+
+
+def _definitions(root_sql: str) -> list[str]:
+    """Returns the statements that make the catalog.
+
+    Args:
+        root_sql: SQL expression for the folder of the warehouse.
+    """
+    statements = []
+    for table, schema in TABLES.items():
+        statements += _table_view(table, schema, root_sql)
+    folder = resources.files("storage") / "sql"
+    return statements + [(folder / name).read_text(encoding="utf-8") for name in _SQL_FILES]
+
+
+def _table_view(table: str, schema: pa.Schema, root_sql: str) -> list[str]:
+    columns = ", ".join(f'"{name}"' for name in schema.names)
+    # Without hive_types a run named 20261121 would be a number; without union_by_name files that
+    # are older than a column could not be read.
+    view = (
+        f"CREATE VIEW {table} AS SELECT {columns} FROM read_parquet("
+        f"{root_sql} || '/tables/{table}/*/*/*.parquet', "
+        "hive_partitioning = true, hive_types = {'run': VARCHAR, 'round': INTEGER}, "
+        "union_by_name = true)"
+    )
+    doc = (schema.metadata or {}).get(b"doc", b"").decode()
+    comments = [f"COMMENT ON VIEW {table} IS {_quoted(doc)}"]
+    comments += [
+        f'COMMENT ON COLUMN {table}."{field.name}" IS {_quoted(doc_of(field))}' for field in schema
+    ]
+    return [view, *comments]
+
+
+def _folder_of_database(root: Path) -> str:
+    """Returns an SQL expression for the folder of the database file that a client has opened."""
+    setting = "current_setting('temp_directory')"
+    ending = f"{CATALOG}.tmp"
+    return (
+        f"(CASE WHEN {setting} = '{ending}' THEN '.' "
+        f"WHEN suffix({setting}, '/{ending}') "
+        f"THEN left({setting}, length({setting}) - {len(ending) + 1}) "
+        f"ELSE {_quoted(str(root))} END)"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,197 @@
+"""Atomic commits: a reader sees a whole file or none, whatever happens to the writer.
+
+Files are written in a staging folder of the warehouse that no glob matches, fsynced, and renamed
+into place. A lock on its staging folder shows that the writer lives: the kernel drops it however
+the writer ends, so what a killed writer left is found and swept.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import WarehouseFullError
+
+STAGING_FOLDER = "tmp"
+"""Folder of unfinished files, on the file system of the tables so that a rename is atomic."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+# Small enough that a lookup by id decodes little, large enough for zstd and for scans.
+_ROWS_PER_GROUP = 65_536
+
+
+@contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """Yields an empty folder of this writer; it is gone afterwards.
+
+    Args:
+        root: Folder of the warehouse.
+    """
+    folder, lock = _claim(root / STAGING_FOLDER)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _claim(parent: Path) -> tuple[Path, int]:
+    """Makes and locks a folder; a sweeper may take it between the two steps, then tries again."""
+    while True:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = parent / f"{os.getpid()}-{secrets.token_hex(6)}"
+        lock = -1
+        try:
+            folder.mkdir()
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.stat(folder).st_ino == os.fstat(lock).st_ino:
+                return folder, lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            if lock >= 0:
+                os.close(lock)
+            raise
+        if lock >= 0:
+            os.close(lock)
+
+
+def sweep(root: Path) -> int:
+    """Deletes what writers that no longer live left behind, and returns the number of folders.
+
+    Args:
+        root: Folder of the warehouse.
+    """
+    parent = root / STAGING_FOLDER
+    swept = 0
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Its writer lives, or the file system has no locks: then nothing is ever swept.
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            swept += 1
+        finally:
+            os.close(lock)
+    return swept
+
+
+def publish(root: Path, target: Path, write: Callable[[Path], None]) -> Path:
+    """Makes `target` appear whole, or leaves everything as it was.
+
+    Args:
+        root: Folder of the warehouse, on the same file system as the target.
+        target: Path to create or replace.
+        write: Called with the path of a new file, which it has to write.
+
+    Returns:
+        The target.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
+    try:
+        with staging(root) as folder:
+            unfinished = folder / "unfinished"
+            write(unfinished)
+            _fsync(unfinished)
+            _make_folder(target.parent)
+            os.replace(unfinished, target)
+            _fsync(target.parent)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise WarehouseFullError(
+            error.errno,
+            f"{os.strerror(error.errno)} while writing {target}; nothing of it was committed and "
+            f"earlier parts are intact. {_free(root)} Make room and run the same command again",
+        ) from error
+    return target
+
+
+def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
+    """Commits a table as one zstd-compressed Parquet file.
+
+    Args:
+        root: Folder of the warehouse.
+        target: Path of the file.
+        table: Its rows.
+
+    Returns:
+        The target.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
+
+    def write(path: Path) -> None:
+        # An open Python file keeps the errno of a failed write, which Arrow's own sink drops.
+        with open(path, "wb") as sink:
+            pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS_PER_GROUP)
+
+    return publish(root, target, write)
+
+
+def publish_text(root: Path, target: Path, text: str) -> Path:
+    """Commits a text file in UTF-8.
+
+    Args:
+        root: Folder of the warehouse.
+        target: Path of the file.
+        text: Its content.
+
+    Returns:
+        The target.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    return publish(root, target, write)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder so that it outlives a power cut: each new entry's parent is fsynced."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _fsync(new.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free(root: Path) -> str:
+    try:
+        usage = shutil.disk_usage(root)
+    except OSError:
+        return ""
+    return f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free there."
