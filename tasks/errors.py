@@ -37,3 +37,15 @@ class EvaluationError(TaskError, ValueError):
 
 class ReportError(TaskError, ValueError):
     """A report was asked for something that the warehouse does not hold."""
+
+
+class ModelFolderError(TaskError, FileNotFoundError):
+    """A model folder that does not exist or lacks a file that loading it needs."""
+
+
+class EngineError(TaskError, RuntimeError):
+    """An engine's process could not start, failed or ended before it answered."""
+
+
+class TrainingError(TaskError, RuntimeError):
+    """A training process failed or ended before it published its model."""

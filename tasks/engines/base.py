@@ -1,0 +1,132 @@
+"""What an engine is: requests in, completions with log-probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from tasks.errors import OptionError
+
+Messages = list[dict[str, str]]
+FinishReason = Literal["stop", "length"]
+# Called with (finished samples, all samples) of the running call.
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """`n` samples asked for one prompt.
+
+    Attributes:
+        id: Names the request in its completions; usually the prompt's id.
+        messages: Chat messages, the last one from the user.
+        n: Number of samples, at least 1.
+        seed: Sample `i` is drawn with `seed + i`; give requests seeds at least `n` apart.
+        temperature: 0 is greedy, 1 the model's own distribution.
+        top_p: Keeps the smallest set of tokens with at least this probability, in (0, 1].
+        top_k: Keeps the k most likely tokens; 0 keeps all.
+        max_new_tokens: Tokens after which a sample is cut off, at least 1.
+
+    Raises:
+        OptionError: If a value is outside its range.
+    """
+
+    id: str
+    messages: Messages
+    n: int = 1
+    seed: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuse values that no engine could serve, before any work begins."""
+        limits = (
+            ("messages", len(self.messages), self.messages != [], "at least one message"),
+            ("n", self.n, self.n >= 1, "n >= 1"),
+            ("temperature", self.temperature, self.temperature >= 0, "temperature >= 0"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "0 < top_p <= 1"),
+            ("top_k", self.top_k, self.top_k >= 0, "top_k >= 0; 0 keeps all tokens"),
+            ("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 1, "at least 1"),
+        )
+        for name, value, is_valid, expected in limits:
+            if not is_valid:
+                raise OptionError(f"request {self.id!r}: {name}={value}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sample of one request.
+
+    Log-probabilities are natural and of the unchanged model distribution (temperature 1, no
+    top-k, no top-p), whatever distribution the sample was drawn from. They cover all
+    `num_tokens` generated tokens, the end-of-sequence token included.
+
+    Attributes:
+        request_id: The id of the request.
+        index: 0 to n - 1 within the request.
+        seed: The seed that this sample was drawn with: the request's seed + index.
+        text: Decoded tokens without special tokens.
+        num_tokens: Number of generated tokens, with the end-of-sequence token.
+        finish_reason: `stop` if the model ended the sample, `length` if it was cut off.
+        sum_logprob: Sum of the tokens' log-probabilities.
+        mean_logprob: Their mean.
+        min_logprob: Their minimum.
+        mean_entropy: Mean entropy in nats of the distributions the tokens were drawn from,
+            before temperature.
+    """
+
+    request_id: str
+    index: int
+    seed: int
+    text: str
+    num_tokens: int
+    finish_reason: FinishReason
+    sum_logprob: float
+    mean_logprob: float
+    min_logprob: float
+    mean_entropy: float
+
+
+class Engine(Protocol):
+    """A served model. Use as a context manager: leaving it frees the model's memory."""
+
+    name: str
+    model_path: str
+    weight_hash: str
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], on_progress: OnProgress | None = None
+    ) -> list[list[Completion]]:
+        """Completions of every request: `list[len(requests)]` of `list[n]`, in input order."""
+        ...
+
+    def iterate(
+        self, requests: Sequence[GenerationRequest], on_progress: OnProgress | None = None
+    ) -> Iterator[tuple[GenerationRequest, list[Completion]]]:
+        """Requests with their completions as they finish, in an order of the engine's choice."""
+        ...
+
+    def score(self, pairs: Sequence[tuple[Messages, str]]) -> list[list[float]]:
+        """Log-probabilities of each completion's tokens, with the end-of-sequence token."""
+        ...
+
+    def close(self) -> None:
+        """End the engine; calling it again does nothing."""
+        ...
+
+    def __enter__(self) -> Self:
+        """The engine itself, ready to serve."""
+        ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the engine."""
+        ...
