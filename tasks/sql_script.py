@@ -1,0 +1,198 @@
+"""SQL files with declared parameters, runnable by hand and from Python.
+
+A file declares each parameter in one line that is SQL itself, so that the whole file runs as it is
+in any DuckDB client:
+
+    SET VARIABLE min_share = 0.5;  -- DOUBLE in [0, 1]: smallest share of a confident majority
+
+Run from here, those lines give the names, types, bounds and defaults, and values that a caller
+gives take their place. Header comments of the form `-- Table: examples` are properties.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from storage import Warehouse
+from tasks.errors import DataFormatError, OptionError, SourceError, UnknownNameError
+
+Value = str | int | float | bool
+ROWS_PER_PART = 100_000
+
+_DECLARATION = re.compile(
+    r"^SET VARIABLE (?P<name>\w+) = (?P<default>.+?);[ ]*-- (?P<kind>[A-Z]+)"
+    r"(?: in \[(?P<low>[^,\]]+), (?P<high>[^\]]+)\])?: (?P<doc>.+)$",
+    re.MULTILINE,
+)
+_PROPERTY = re.compile(r"^-- (?P<name>Table|References|After|Before): (?P<value>.+)$", re.MULTILINE)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "VARCHAR": (str,),
+    "INTEGER": (int,),
+    "DOUBLE": (int, float),
+    "BOOLEAN": (bool,),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A declared parameter: its DuckDB type, inclusive bounds (numbers only) and default."""
+
+    name: str
+    kind: str
+    low: float
+    high: float
+    default: Value
+    doc: str
+
+    def check(self, script: str, value: object) -> Value:
+        """`value`, if it has the right type and is inside the bounds.
+
+        Raises:
+            OptionError: It is not.
+        """
+        wanted = f"{self.kind}" + (
+            "" if math.isinf(self.low) else f" in [{self.low:g}, {self.high:g}]"
+        )
+        fits = isinstance(value, _KINDS[self.kind]) and (
+            isinstance(value, bool) == (self.kind == "BOOLEAN")
+        )
+        if fits and isinstance(value, int | float):
+            fits = self.low <= value <= self.high
+        if not fits:
+            raise OptionError(
+                f"{script}: {self.name}={value!r}; expected {wanted}: {self.doc} "
+                f"(default {self.default})"
+            )
+        return value  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class SqlScript:
+    """A SQL file: its text without the declarations, its parameters and its properties."""
+
+    name: str
+    sql: str
+    parameters: dict[str, Parameter]
+    properties: dict[str, str]
+
+    def values(self, given: Mapping[str, object]) -> dict[str, Value]:
+        """The value of every declared parameter: the given one, or the default.
+
+        Raises:
+            OptionError: A value has the wrong type or is out of bounds.
+        """
+        return {
+            name: parameter.check(self.name, given.get(name, parameter.default))
+            for name, parameter in self.parameters.items()
+        }
+
+    def bind(self, connection: duckdb.DuckDBPyConnection, given: Mapping[str, object]) -> str:
+        """Set the parameters as variables of the connection and return the SQL to run.
+
+        Raises:
+            OptionError: A value has the wrong type or is out of bounds.
+        """
+        for name, value in self.values(given).items():
+            connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
+        return self.sql
+
+
+def load_script(path: Path) -> SqlScript:
+    """The script in a file.
+
+    Raises:
+        SourceError: The file can't be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"{path}: can't be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataFormatError(f"{path}: not a UTF-8 text: {error}") from error
+    parameters = {match["name"]: _parameter(match) for match in _DECLARATION.finditer(text)}
+    properties = {match["name"]: match["value"].strip() for match in _PROPERTY.finditer(text)}
+    return SqlScript(path.stem, _DECLARATION.sub("", text), parameters, properties)
+
+
+def check_names(given: Mapping[str, object], *scripts: SqlScript) -> None:
+    """Check that every given parameter is declared by one of the scripts.
+
+    Raises:
+        UnknownNameError: One is not; the message lists those there are.
+    """
+    declared = {name: parameter for s in scripts for name, parameter in s.parameters.items()}
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise UnknownNameError(
+            f"{scripts[0].name}: no parameter {', '.join(map(repr, unknown))}; "
+            f"the parameters are {', '.join(declared) or 'none'}"
+        )
+
+
+def write_query(
+    warehouse: Warehouse,
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    table: str,
+    *,
+    run: str,
+    round: int,
+    part: str,
+) -> int:
+    """Write a query's rows as parts `<part>-0000`, `-0001`, ... and return how many there are.
+
+    Rows stream through in batches, so memory does not grow with their number. Parts of the same
+    name that an earlier call left beyond the last one are emptied, and no rows still give one
+    empty part: it says that the work was done.
+
+    Args:
+        warehouse: Where to write.
+        connection: Where to query.
+        query: One SELECT that gives the columns of `table`.
+        table: The table to write.
+        run: The run that the rows belong to.
+        round: Its round.
+        part: The prefix of the parts' names.
+    """
+    num_rows = num_parts = 0
+    for batch in _batches(connection, query):
+        warehouse.write(table, batch, run=run, round=round, part=f"{part}-{num_parts:04d}")
+        num_rows += batch.num_rows
+        num_parts += 1
+    names = {own.name for own in warehouse.parts(table, run=run, round=round)}
+    last = re.compile(rf"{re.escape(part)}-(\d{{4,}})")
+    stale = {m.group() for m in map(last.fullmatch, names) if m and int(m[1]) >= num_parts}
+    for name in stale | ({f"{part}-0000"} if num_parts == 0 else set()):
+        warehouse.write(table, [], run=run, round=round, part=name)
+    return num_rows
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
+    pending: list[pa.RecordBatch] = []
+    for batch in connection.sql(query).to_arrow_reader(ROWS_PER_PART):
+        pending.append(batch)
+        if sum(one.num_rows for one in pending) >= ROWS_PER_PART:
+            yield pa.Table.from_batches(pending)
+            pending = []
+    if sum(one.num_rows for one in pending):
+        yield pa.Table.from_batches(pending)
+
+
+def _parameter(match: re.Match[str]) -> Parameter:
+    kind, text = match["kind"], match["default"].strip()
+    default: Value
+    if kind == "VARCHAR":
+        default = text.strip("'").replace("''", "'")
+    elif kind == "BOOLEAN":
+        default = text.upper() == "TRUE"
+    else:
+        default = int(text) if kind == "INTEGER" else float(text)
+    low, high = float(match["low"] or "-inf"), float(match["high"] or "inf")
+    return Parameter(match["name"], kind, low, high, default, match["doc"].strip())
