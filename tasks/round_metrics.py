@@ -139,7 +139,10 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
     names = [column[0] for column in cursor.description or []]
     (row,) = cursor.fetchall()
     verdicts = dict(con.execute(_sql("round_verdicts.sql"), parameters).fetchall())
-    return RoundMetrics.from_dict(dict(zip(names, row, strict=True)) | {"verdicts": verdicts})
+    # Parallel sums of floats differ in their last bits; the same rows have to give the same
+    # metrics.
+    values = [float(f"{value:.9f}") if isinstance(value, float) else value for value in row]
+    return RoundMetrics.from_dict(dict(zip(names, values, strict=True)) | {"verdicts": verdicts})
 
 
 def earlier_rounds(
@@ -160,4 +163,4 @@ def earlier_rounds(
 
 
 def _sql(name: str) -> str:
-    return resources.files("tasks").joinpath("sql", name).read_text(encoding="utf-8")
+    return (resources.files("tasks") / "sql" / name).read_text(encoding="utf-8")

@@ -60,7 +60,9 @@ label_marks AS (
     FROM checked WHERE answer IS NOT NULL GROUP BY prompt_id, answer
 ),
 leaders AS (
-    SELECT votes.prompt_id, votes.answer, votes.share, label_marks.correct,
+    -- Over all samples of the prompt: samples without an answer count against agreement.
+    SELECT votes.prompt_id, votes.answer, votes.count / nullif(votes.num_samples, 0)::DOUBLE AS share,
+           label_marks.correct,
            votes.prompt_id IN (SELECT prompt_id FROM newest) AS is_newest,
            (SELECT greedy_correct FROM per_prompt WHERE per_prompt.prompt_id = votes.prompt_id)
                AS greedy_correct
@@ -78,7 +80,7 @@ texts AS (
     WHERE status = 'ok' AND length(text) >= 40 ORDER BY id LIMIT $repetition_rows
 ),
 repeats AS (
-    SELECT 1.0 - list_unique(list_transform(range(1, length(text) - 6), i -> text[i:i + 7]))
+    SELECT 1.0 - list_unique(list_transform(range(1, length(text) - 6), lambda i: text[i:i + 7]))
            / (length(text) - 7) AS share
     FROM texts
 ),
