@@ -188,9 +188,12 @@ def canonical_answer(raw: str) -> str | None:
     return text or None
 
 
-def canonical_map(raws: Iterable[str | None]) -> dict[str, str | None]:
+def canonical_map(
+    raws: Iterable[str | None],
+    canonical: Callable[[str], str | None] = canonical_answer,
+) -> dict[str, str | None]:
     """The canonical form of every distinct raw answer, each computed once."""
-    return {raw: canonical_answer(raw) for raw in dict.fromkeys(raws) if raw is not None}
+    return {raw: canonical(raw) for raw in dict.fromkeys(raws) if raw is not None}
 
 
 def same_answer(left: str | None, right: str | None) -> bool:
