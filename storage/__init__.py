@@ -4,6 +4,7 @@ Rows live in Parquet files, partitioned by run and round; everything else can be
 This room knows nothing of models, sandboxes or flows, and can be used alone.
 """
 
+from storage.compare import Difference, diff_tables, snapshot_hash
 from storage.errors import (
     NotAWarehouseError,
     PartitionError,
@@ -16,16 +17,19 @@ from storage.errors import (
 )
 from storage.ids import content_id
 from storage.schemas import SCHEMA_VERSION, TABLES, TRAINING_TABLES
+from storage.sql import QueryResult, run_sql
 from storage.warehouse import Part, Warehouse
 
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "TRAINING_TABLES",
+    "Difference",
     "NotAWarehouseError",
     "Part",
     "PartitionError",
     "QueryError",
+    "QueryResult",
     "RowError",
     "SchemaVersionError",
     "UnknownTableError",
@@ -33,4 +37,7 @@ __all__ = [
     "WarehouseFullError",
     "WarehouseNotFoundError",
     "content_id",
+    "diff_tables",
+    "run_sql",
+    "snapshot_hash",
 ]

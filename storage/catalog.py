@@ -10,7 +10,9 @@ views use the absolute path of the last renewal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.commit import publish, publish_parquet
+from storage.commit import publish, publish_parquet, spill_folder
 from storage.schemas import SCHEMA_VERSION, TABLES, doc_of
 
 CATALOG = "selfloom.duckdb"
@@ -28,7 +30,7 @@ CATALOG = "selfloom.duckdb"
 # while the table is empty. No run can have this name.
 SCHEMA_FILE = "run=__schema__/round=0/schema.parquet"
 
-_SQL_FILES: tuple[str, ...] = ()
+_SQL_FILES = ("rounds_overview.sql", "row_counts.sql", "lineage.sql", "learned_from.sql")
 
 
 def write_schema_files(root: Path) -> None:
@@ -54,7 +56,9 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect()
     try:
-        for statement in _definitions(_quoted(str(root))):
+        folder = spill_folder(root)
+        connection.execute(f"SET temp_directory = {quoted(str(folder) if folder else '')}")
+        for statement in _definitions(quoted(str(root))):
             connection.execute(statement)
     except BaseException:
         connection.close()
@@ -76,18 +80,33 @@ def refresh(root: Path) -> bool:
     """
     target = root / CATALOG
     definitions = _definitions(_folder_of_database(root))
-    text = "\n".join([duckdb.__version__.split(".")[0], *definitions])
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    fingerprint = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
     if _fingerprint(target) == fingerprint:
         return False
 
     def write(path: Path) -> None:
-        with duckdb.connect(str(path)) as connection:
+        try:
+            build(path)
+        except duckdb.IOException as error:
+            # DuckDB gives the cause of a failed write in words only.
+            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if os.strerror(number) in str(error):
+                    raise OSError(number, str(error)) from error
+            raise
+
+    def build(path: Path) -> None:
+        with duckdb.connect() as connection:
+            # The oldest storage format, so that every client from DuckDB 1.0 on can open it; the
+            # default of 2.0 is unreadable by 1.x.
+            connection.execute(
+                f"ATTACH {quoted(str(path))} AS unfinished (STORAGE_VERSION 'v1.0.0')"
+            )
+            connection.execute("USE unfinished")
             for statement in definitions:
                 connection.execute(statement)
             connection.execute(
-                f"CREATE VIEW catalog_info AS SELECT {_quoted(fingerprint)} AS fingerprint, "
-                f"{_quoted(str(root))} AS root, {SCHEMA_VERSION} AS schema_version"
+                f"CREATE VIEW catalog_info AS SELECT {quoted(fingerprint)} AS fingerprint, "
+                f"{quoted(str(root))} AS root, {SCHEMA_VERSION} AS schema_version"
             )
 
     publish(root, target, write)
@@ -119,20 +138,28 @@ def _definitions(root_sql: str) -> list[str]:
     return statements + [(folder / name).read_text(encoding="utf-8") for name in _SQL_FILES]
 
 
-def _table_view(table: str, schema: pa.Schema, root_sql: str) -> list[str]:
-    columns = ", ".join(f'"{name}"' for name in schema.names)
+def scan(table: str, root_sql: str) -> str:
+    """Returns the table function that reads all parts of a table.
+
+    Args:
+        table: Name of the table.
+        root_sql: SQL expression for the folder of the warehouse.
+    """
     # Without hive_types a run named 20261121 would be a number; without union_by_name files that
     # are older than a column could not be read.
-    view = (
-        f"CREATE VIEW {table} AS SELECT {columns} FROM read_parquet("
-        f"{root_sql} || '/tables/{table}/*/*/*.parquet', "
-        "hive_partitioning = true, hive_types = {'run': VARCHAR, 'round': INTEGER}, "
-        "union_by_name = true)"
+    return (
+        f"read_parquet({root_sql} || '/tables/{table}/*/*/*.parquet', hive_partitioning = true, "
+        "hive_types = {'run': VARCHAR, 'round': INTEGER}, union_by_name = true)"
     )
+
+
+def _table_view(table: str, schema: pa.Schema, root_sql: str) -> list[str]:
+    columns = ", ".join(f'"{name}"' for name in schema.names)
+    view = f"CREATE VIEW {table} AS SELECT {columns} FROM {scan(table, root_sql)}"
     doc = (schema.metadata or {}).get(b"doc", b"").decode()
-    comments = [f"COMMENT ON VIEW {table} IS {_quoted(doc)}"]
+    comments = [f"COMMENT ON VIEW {table} IS {quoted(doc)}"]
     comments += [
-        f'COMMENT ON COLUMN {table}."{field.name}" IS {_quoted(doc_of(field))}' for field in schema
+        f'COMMENT ON COLUMN {table}."{field.name}" IS {quoted(doc_of(field))}' for field in schema
     ]
     return [view, *comments]
 
@@ -145,9 +172,10 @@ def _folder_of_database(root: Path) -> str:
         f"(CASE WHEN {setting} = '{ending}' THEN '.' "
         f"WHEN suffix({setting}, '/{ending}') "
         f"THEN left({setting}, length({setting}) - {len(ending) + 1}) "
-        f"ELSE {_quoted(str(root))} END)"
+        f"ELSE {quoted(str(root))} END)"
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Returns a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"

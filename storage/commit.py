@@ -7,6 +7,7 @@ the writer ends, so what a killed writer left is found and swept.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import os
@@ -67,6 +68,37 @@ def _claim(parent: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
+def spill_folder(root: Path) -> Path | None:
+    """Returns a new path for what one DuckDB connection spills to disk, or None if read-only.
+
+    DuckDB names its spill files alike in every process, so no two connections may share a folder.
+    The folders of a process lie under one locked folder, which is deleted when the process ends,
+    or swept later if it was killed.
+
+    Args:
+        root: Folder of the warehouse.
+    """
+    key = (os.getpid(), root)
+    if key not in _spill_folders:
+        try:
+            # The lock stays open on purpose: the kernel drops it with the process.
+            folder, _ = _claim(root / STAGING_FOLDER)
+        except OSError:
+            return None
+        _spill_folders[key] = folder
+        atexit.register(_remove_own, key)
+    return _spill_folders[key] / secrets.token_hex(6)
+
+
+_spill_folders: dict[tuple[int, Path], Path] = {}
+
+
+def _remove_own(key: tuple[int, Path]) -> None:
+    # A forked child inherits the registration, not the folder.
+    if key[0] == os.getpid():
+        shutil.rmtree(_spill_folders.pop(key), ignore_errors=True)
+
+
 def sweep(root: Path) -> int:
     """Deletes what writers that no longer live left behind, and returns the number of folders.
 
@@ -107,23 +139,50 @@ def publish(root: Path, target: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         WarehouseFullError: If the disk, a quota or a file-size limit was reached.
     """
+    with _full_disk_named(target), staging(root) as folder:
+        _finish(folder / "unfinished", target, write)
+    return target
+
+
+def replace_beside(target: Path, write: Callable[[Path], None]) -> None:
+    """Makes a file outside a warehouse appear whole, by way of a hidden file beside it.
+
+    Args:
+        target: Path to create or replace.
+        write: Called with the path of a new file, which it has to write.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with staging(root) as folder:
-            unfinished = folder / "unfinished"
-            write(unfinished)
-            _fsync(unfinished)
-            _make_folder(target.parent)
-            os.replace(unfinished, target)
-            _fsync(target.parent)
+        with _full_disk_named(target):
+            _finish(unfinished, target, write)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _finish(unfinished: Path, target: Path, write: Callable[[Path], None]) -> None:
+    write(unfinished)
+    _fsync(unfinished)
+    _make_folder(target.parent)
+    os.replace(unfinished, target)
+    _fsync(target.parent)
+
+
+@contextmanager
+def _full_disk_named(target: Path) -> Iterator[None]:
+    """Turns the errors of a full disk into one that says what to do."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
         raise WarehouseFullError(
             error.errno,
             f"{os.strerror(error.errno)} while writing {target}; nothing of it was committed and "
-            f"earlier parts are intact. {_free(root)} Make room and run the same command again",
+            f"earlier files are intact. {_free(target)}Make room and run the same command again",
         ) from error
-    return target
 
 
 def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
@@ -189,9 +248,11 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _free(root: Path) -> str:
+def _free(path: Path) -> str:
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
     try:
-        usage = shutil.disk_usage(root)
+        usage = shutil.disk_usage(path)
     except OSError:
         return ""
-    return f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free there."
+    return f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free there. "

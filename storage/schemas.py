@@ -80,7 +80,7 @@ def _sources(*columns: pa.Field) -> list[pa.Field]:
         _column(
             "sample_ids",
             _STRINGS,
-            "Every sample that the row was made from or judged by.",
+            "Samples whose text is in the row; voters: see vote_ids.",
         ),
         _column("score_ids", _STRINGS, "Every score that decided about the row."),
         _column("vote_ids", _STRINGS, "Every vote that decided about the row."),

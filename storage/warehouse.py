@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from storage.schemas import SCHEMA_VERSION
 MARKER = "selfloom.json"
 """File that makes a folder a warehouse."""
 
+_log = logging.getLogger(__name__)
 _FORMAT = "selfloom-warehouse"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -66,7 +68,7 @@ class Warehouse:
             WarehouseNotFoundError: If there is none and `create` is False.
             NotAWarehouseError: If the folder holds other things.
             SchemaVersionError: If it was written with another version of the schemas.
-            WarehouseFullError: If the disk is full.
+            WarehouseFullError: If the disk is too full to create it.
         """
         root = Path(path).expanduser().resolve()
         marker = root / MARKER
@@ -81,12 +83,15 @@ class Warehouse:
             text = json.dumps({"format": _FORMAT, "schema_version": SCHEMA_VERSION}, indent=2)
             publish_text(root, marker, text + "\n")
         _check_marker(marker)
-        warehouse = cls(root)
-        if create:
+        try:
             sweep(root)
             catalog.write_schema_files(root)
-            warehouse.refresh_catalog()
-        return warehouse
+            catalog.refresh(root)
+        except OSError as error:
+            # Nothing of this is needed to read what is committed, so a full or read-only disk
+            # must not stop a reader; a writer fails at its first write.
+            _log.warning("the catalog of %s was not renewed: %s", root, error)
+        return cls(root)
 
     @property
     def models_dir(self) -> Path:
