@@ -42,7 +42,7 @@ def start_child(
 
     Args:
         module: The module to run; its `main` must call `die_with_parent` first.
-        arguments: Command-line arguments after the parent's process id.
+        arguments: Command-line arguments; this process's id is added as the last one.
         num_threads: Threads that numeric libraries of the child may use.
         stderr: An open file that takes everything the child prints.
         talk: Whether stdin and stdout are pipes to us; if not, stdout goes to `stderr`.
@@ -59,7 +59,7 @@ def start_child(
         "PYTHONPATH": os.pathsep.join([_IMPORT_ROOT, inherited] if inherited else [_IMPORT_ROOT]),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", module, str(os.getpid()), *arguments],
+        [sys.executable, "-m", module, *arguments, str(os.getpid())],
         stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
         stdout=subprocess.PIPE if talk else stderr,
         stderr=stderr,

@@ -17,6 +17,7 @@ from transformers import (
 
 from tasks.engines.base import Completion, GenerationRequest, Messages
 from tasks.engines.batching import Piece, plan_batches
+from tasks.engines.chat_format import encode_prompts
 from tasks.engines.decoding import Decoded, Row, decode_batch, score_batch
 
 
@@ -61,7 +62,7 @@ class ServedModel:
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[dict[str, Any]]:
         """Events `completions` (finished requests by position) and `progress`, per batch."""
-        prompts = [self.encode_prompt(request.messages) for request in requests]
+        prompts = encode_prompts(self._tokenizer, [request.messages for request in requests])
         lengths = [len(prompt) for prompt in prompts]
         self._check_lengths(requests, lengths)
         batches = plan_batches(requests, lengths, self._rows_per_batch, self._tokens_per_batch)
@@ -83,7 +84,7 @@ class ServedModel:
 
     def score(self, pairs: Sequence[tuple[Messages, str]]) -> Iterator[dict[str, Any]]:
         """Events `scores` with (position, token log-probabilities) of some pairs each."""
-        prompts = [self.encode_prompt(messages) for messages, _ in pairs]
+        prompts = encode_prompts(self._tokenizer, [messages for messages, _ in pairs])
         completions = [self._encode_completion(text) for _, text in pairs]
         order = sorted(range(len(pairs)), key=lambda i: (-len(prompts[i]) - len(completions[i]), i))
         start = 0
@@ -101,21 +102,6 @@ class ServedModel:
             start += len(part)
             items = [[i, row] for i, row in zip(part, scores, strict=True)]
             yield {"event": "scores", "items": items, "done": start, "total": len(order)}
-
-    def encode_prompt(self, messages: Messages) -> list[int]:
-        """Token ids of a chat, ending where the assistant's answer begins.
-
-        Uses the tokenizer's chat template. A tokenizer without one gets every message's content
-        followed by a newline, roles dropped, with the tokenizer's own leading special tokens.
-        """
-        ids: list[int]
-        if self._tokenizer.chat_template is not None:
-            ids = self._tokenizer.apply_chat_template(
-                messages, tokenize=True, add_generation_prompt=True, return_dict=False
-            )
-        else:
-            ids = self._tokenizer("".join(f"{m['content']}\n" for m in messages))["input_ids"]
-        return ids
 
     def _encode_completion(self, text: str) -> list[int]:
         """Token ids of an answer and the end-of-sequence token where there is one."""

@@ -24,15 +24,15 @@ from tasks.engines.served_model import ServedModel
 
 def main() -> None:
     """Load the model named on the command line and serve it until stdin ends."""
-    die_with_parent(int(sys.argv[1]))
-    options = json.loads(sys.argv[3])
+    die_with_parent(int(sys.argv[3]))
+    options = json.loads(sys.argv[2])
     # Libraries print to stdout; the protocol keeps the real one for itself.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     source = os.fdopen(os.dup(0), "rb")
     try:
-        model = ServedModel.load(sys.argv[2], options)
-        _send(output, {"event": "ready", "weight_hash": weight_hash(sys.argv[2])})
+        model = ServedModel.load(sys.argv[1], options)
+        _send(output, {"event": "ready", "weight_hash": weight_hash(sys.argv[1])})
         for line in source:
             _serve(model, json.loads(line), source, output)
     except BrokenPipeError:

@@ -1,0 +1,114 @@
+"""How chat messages become tokens: one form for sampling, scoring and training.
+
+A tokenizer's chat template is used where it has one. Without a template, every message becomes
+its content and a newline, roles dropped, after the tokenizer's own leading special tokens; the
+completion is its content and the end-of-sequence token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from tasks.engines.base import Messages
+
+
+class EncodedRow(NamedTuple):
+    """Token ids of a prompt and of the completion after it."""
+
+    prompt: list[int]
+    completion: list[int]
+
+
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages]
+) -> list[list[int]]:
+    """Token ids of each prompt, ending where the assistant's answer begins.
+
+    Args:
+        tokenizer: With or without a chat template.
+        prompts: Chat messages; equal prompts are encoded once.
+
+    Returns:
+        One list per prompt.
+    """
+    keys = [json.dumps(messages, sort_keys=True) for messages in prompts]
+    distinct = dict(zip(keys, prompts, strict=True))
+    if not distinct:
+        return []
+    rendered = _render_prompts(tokenizer, list(distinct.values()))
+    ids = _encode(tokenizer, rendered)
+    known = dict(zip(distinct, ids, strict=True))
+    return [known[key] for key in keys]
+
+
+def encode_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Messages],
+    completions: Sequence[Messages],
+) -> list[EncodedRow]:
+    """Token ids of prompts with the completions that a model is trained on.
+
+    The completion starts where the encoded prompt and the encoded whole diverge, as in TRL. It
+    always holds an end-of-sequence token, also when the chat template renders none: a model
+    trained without one would never end its answers.
+
+    Args:
+        tokenizer: With or without a chat template.
+        prompts: Chat messages of each row.
+        completions: The assistant's messages of each row.
+
+    Returns:
+        One row per prompt.
+    """
+    prompt_ids = encode_prompts(tokenizer, prompts)
+    if tokenizer.chat_template is not None:
+        rendered = tokenizer.apply_chat_template(
+            [[*prompt, *answer] for prompt, answer in zip(prompts, completions, strict=True)],
+            tokenize=False,
+        )
+        whole_ids = _encode(tokenizer, rendered)
+    else:
+        texts = ["\n".join(message["content"] for message in answer) for answer in completions]
+        answers = _encode(tokenizer, texts)
+        whole_ids = [[*prompt, *answer] for prompt, answer in zip(prompt_ids, answers, strict=True)]
+    return [
+        _split(prompt, whole, tokenizer.eos_token_id)
+        for prompt, whole in zip(prompt_ids, whole_ids, strict=True)
+    ]
+
+
+def _render_prompts(tokenizer: PreTrainedTokenizerBase, prompts: list[Messages]) -> list[str]:
+    """The text of each prompt with all its special tokens."""
+    if tokenizer.chat_template is not None:
+        texts: list[str] = tokenizer.apply_chat_template(
+            prompts, tokenize=False, add_generation_prompt=True
+        )
+        return texts
+    # A leading special token (a BOS) is what the tokenizer puts before an empty text.
+    start = tokenizer.bos_token or ""
+    leads = bool(start) and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+    lead = start if leads else ""
+    return [lead + "".join(f"{message['content']}\n" for message in prompt) for prompt in prompts]
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of texts that already hold their special tokens."""
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _split(prompt: list[int], whole: list[int], end: int | None) -> EncodedRow:
+    """The whole, split where it leaves the prompt, and ended."""
+    length = 0
+    for expected, found in zip(prompt, whole, strict=False):
+        if expected != found:
+            break
+        length += 1
+    completion = whole[length:]
+    if end is not None and end not in completion:
+        completion = [*completion, end]
+    return EncodedRow(whole[:length], completion)
