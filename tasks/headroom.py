@@ -98,12 +98,12 @@ class Headroom:
     confident_precision: float | None
 
     def to_dict(self) -> dict[str, object]:
-        """Return a JSON-serialisable form for `rounds.metrics`."""
+        """Returns a JSON-serialisable form for `rounds.metrics`."""
         return asdict(self)
 
 
 def headroom(results: Sequence[ProblemResult], spec: HeadroomSpec | None = None) -> Headroom:
-    """Return which loop applies to the model that gave these results, and why.
+    """Returns which loop applies to the model that gave these results, and why.
 
     Take it with the incumbent, on problems with references that no training row uses, before a
     round.

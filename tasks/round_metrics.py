@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
-# Text of at most this many samples is searched for repetition: its share needs no more, and the
-# search is the only part that would read every character of a large round.
-_REPETITION_ROWS = 20_000
+from tasks.sql_script import load_script
+
+_SQL = Path(__file__).parent / "sql"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ class RoundMetrics:
         top_answer: The majority answer shared by most prompts.
         top_answer_share: Share of voted prompts with that majority answer.
         top_reference_share: The same share among references.
-        sample_accuracy: Accuracy of samples that were not drawn greedily.
+        sample_accuracy: Accuracy of samples.
         any_correct_share: Share of prompts with a right sample: what a checker could select from.
         majority_accuracy: Accuracy of majority answers, over all voted prompts.
-        greedy_accuracy: Accuracy of greedy samples on voted prompts.
+        greedy_accuracy: Accuracy of greedy samples (temperature 0) of voted prompts, for training
+            or evaluation.
         majority_gain: Majority minus greedy accuracy on prompts that have both.
         num_examples: Rows selected for SFT.
         num_pairs: Rows selected for preference training.
@@ -105,12 +106,12 @@ class RoundMetrics:
         return self.num_examples + self.num_pairs + self.num_labels
 
     def to_dict(self) -> dict[str, object]:
-        """Return a JSON-serialisable form for `rounds.metrics`."""
+        """Returns a JSON-serialisable form for `rounds.metrics`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> RoundMetrics:
-        """Return the metrics kept in `rounds.metrics`; keys of other parts are ignored.
+        """Returns the metrics kept in `rounds.metrics`; keys of other parts are ignored.
 
         Args:
             values: Parsed JSON with any subset of the fields.
@@ -121,7 +122,7 @@ class RoundMetrics:
 
 
 def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> RoundMetrics:
-    """Return the metrics of one round from the warehouse's views.
+    """Returns the metrics of one round from the warehouse's views.
 
     Args:
         con: A connection from `Warehouse.connect()`.
@@ -133,12 +134,11 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
         that wrote nothing.
     """
     parameters = {"run": run, "round": round}
-    cursor = con.execute(
-        _sql("round_metrics.sql"), parameters | {"repetition_rows": _REPETITION_ROWS}
-    )
+    cursor = con.execute(load_script(_SQL / "round_metrics.sql").bind(con, parameters))
     names = [column[0] for column in cursor.description or []]
     (row,) = cursor.fetchall()
-    verdicts = dict(con.execute(_sql("round_verdicts.sql"), parameters).fetchall())
+    histogram = con.execute(load_script(_SQL / "round_verdicts.sql").bind(con, parameters))
+    verdicts = dict(histogram.fetchall())
     # Parallel sums of floats differ in their last bits; the same rows have to give the same
     # metrics.
     values = [float(f"{value:.9f}") if isinstance(value, float) else value for value in row]
@@ -148,7 +148,7 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
 def earlier_rounds(
     con: duckdb.DuckDBPyConnection, run: str, round: int
 ) -> list[tuple[int, RoundMetrics]]:
-    """Return number and metrics of the run's finished rounds before `round`, oldest first.
+    """Returns number and metrics of the run's finished rounds before `round`, oldest first.
 
     Args:
         con: A connection from `Warehouse.connect()`.
@@ -160,7 +160,3 @@ def earlier_rounds(
         {"run": run, "round": round},
     ).fetchall()
     return [(number, RoundMetrics.from_dict(json.loads(text or "{}"))) for number, text in rows]
-
-
-def _sql(name: str) -> str:
-    return (resources.files("tasks") / "sql" / name).read_text(encoding="utf-8")

@@ -160,7 +160,7 @@ class GateDecision:
         return "promoted" if self.promote else "rejected"
 
     def to_dict(self) -> dict[str, object]:
-        """Return a JSON-serialisable form for the `rounds` table."""
+        """Returns a JSON-serialisable form for the `rounds` table."""
         return asdict(self)
 
 
@@ -170,7 +170,7 @@ def pair_outcomes(
     candidate: Mapping[str, bool],
     difficulties: Mapping[str, int | None] | None = None,
 ) -> PairedSuite:
-    """Return the problems that both models answered, paired by prompt id and sorted by it.
+    """Returns the problems that both models answered, paired by prompt id and sorted by it.
 
     Args:
         suite: Name of the suite.
@@ -195,7 +195,7 @@ def pair_outcomes(
 
 
 def mcnemar_p_value(wins: int, losses: int) -> float:
-    """Return the one-sided exact McNemar p-value: P(X >= wins), X ~ Binomial(wins + losses, 1/2).
+    """Returns the one-sided exact McNemar p-value: P(X >= wins), X ~ Binomial(wins + losses, 1/2).
 
     Args:
         wins: Problems only the candidate got right.
@@ -225,7 +225,7 @@ def mcnemar_p_value(wins: int, losses: int) -> float:
 
 
 def compare(name: str, outcomes: Sequence[Outcome], spec: GateSpec) -> Comparison:
-    """Return the paired comparison of one group of problems.
+    """Returns the paired comparison of one group of problems.
 
     Args:
         name: What the group is called in reports.
@@ -257,7 +257,7 @@ def compare(name: str, outcomes: Sequence[Outcome], spec: GateSpec) -> Compariso
 
 
 def decide(suites: Sequence[PairedSuite], spec: GateSpec | None = None) -> GateDecision:
-    """Return whether the candidate replaces the incumbent, with a sentence for every rule.
+    """Returns whether the candidate replaces the incumbent, with a sentence for every rule.
 
     Args:
         suites: The suites both models were evaluated on, with distinct names.

@@ -61,7 +61,7 @@ class ProblemResult:
     correct: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse answers and marks that do not belong together.
+        """Refuses answers and marks that do not belong together.
 
         Raises:
             EvaluationError: If `answers` and `correct` differ in length.
@@ -74,7 +74,7 @@ class ProblemResult:
 
 
 def pass_at_k(num_samples: Sequence[int], num_correct: Sequence[int], k: int) -> Floats:
-    """Return the unbiased pass@k of every problem: 1 - C(n-c, k) / C(n, k).
+    """Returns the unbiased pass@k of every problem: 1 - C(n-c, k) / C(n, k).
 
     Args:
         num_samples: n, samples drawn for each problem, each at least k. Shape (num_problems,).
@@ -119,7 +119,7 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def maj_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> float:
-    """Return the probability that the majority of k of these samples is right, exactly.
+    """Returns the probability that the majority of k of these samples is right, exactly.
 
     The mean over all subsets of k samples (an unbiased estimate of the accuracy of a k-vote, as
     pass@k is of k tries), not a bootstrap: no noise and no seed. Samples without an answer do not
@@ -167,7 +167,7 @@ def maj_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> 
 
 @lru_cache(maxsize=16_384)
 def _win_probability(own: int, others: tuple[int, ...], silent: int, k: int) -> float:
-    """Return the chance that an answer with `own` votes wins a vote among k of all samples."""
+    """Returns the chance that an answer with `own` votes wins a vote among k of all samples."""
     total = 0.0
     for votes in range(1, min(own, k) + 1):
         # ways[ties][size]: choices of `size` other samples in which `ties` answers also get `votes`
@@ -194,7 +194,7 @@ def _add_rival(ways: list[list[int]], count: int, votes: int, room: int) -> list
 
 
 def bootstrap_means(values: Floats, *, seed: int, num_resamples: int = 10_000) -> Floats:
-    """Return means of resampled problems, in drawing order.
+    """Returns means of resampled problems, in drawing order.
 
     Problem indices depend on `seed`, the number of problems and `num_resamples` only, never on the
     values: raising one value can raise resampled means and never lower one. The gate relies on it.
@@ -229,7 +229,7 @@ def bootstrap_means(values: Floats, *, seed: int, num_resamples: int = 10_000) -
 def bootstrap_interval(
     values: Floats, *, seed: int, confidence: float = 0.95, num_resamples: int = 10_000
 ) -> Interval:
-    """Return a percentile bootstrap interval of the mean over problems.
+    """Returns a percentile bootstrap interval of the mean over problems.
 
     Where every problem scored 0, or every problem scored 1, resampling sees no variation and would
     claim certainty. The exact binomial limit (Clopper-Pearson) is used there: 60 of 60 gives [0.94,
@@ -256,7 +256,7 @@ def bootstrap_interval(
 
 
 def metric_values(results: Iterable[ProblemResult], metric: str, k: int | None = None) -> Floats:
-    """Return one value per problem that has what the metric needs, in the order of `results`.
+    """Returns one value per problem that has what the metric needs, in the order of `results`.
 
     Problems without a greedy sample, or with fewer than k samples (the others were lost to an
     outage), are left out rather than counted as wrong; the length of the array is the metric's n.
@@ -297,7 +297,7 @@ def evaluation_rows(
     confidence: float = 0.95,
     num_resamples: int = 10_000,
 ) -> list[dict[str, object]]:
-    """Return rows of the `evaluations` table: every metric, overall and for each difficulty.
+    """Returns rows of the `evaluations` table: every metric, overall and for each difficulty.
 
     Args:
         results: Problems of the suite, in any order; rows do not depend on it.

@@ -21,7 +21,7 @@ def monitor_round(
     labels: LabelSource,
     headroom: Headroom | None = None,
 ) -> list[Finding]:
-    """Return all findings of a round, stops first.
+    """Returns all findings of a round, stops first.
 
     Args:
         metrics: Metrics of the round.
@@ -40,7 +40,7 @@ def monitor_round(
 def no_headroom(
     metrics: RoundMetrics, labels: LabelSource, headroom: Headroom | None = None
 ) -> Finding | None:
-    """Return a finding when the round's labels are no better than the model's greedy answers.
+    """Returns a finding when the round's labels are no better than the model's greedy answers.
 
     Args:
         metrics: Metrics of the round, used when no headroom was measured before it.

@@ -26,7 +26,7 @@ Check = Callable[[RoundMetrics, Sequence[RoundMetrics], MonitorSpec], Finding | 
 def constant_answer(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a stop when different prompts get one and the same answer."""
+    """Returns a stop when different prompts get one and the same answer."""
     share = metrics.top_answer_share
     if share is None or metrics.num_voted_prompts < spec.min_prompts:
         return None
@@ -54,7 +54,7 @@ def constant_answer(
 def truncation(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when many samples run into the token limit."""
+    """Returns a finding when many samples run into the token limit."""
     return _above(
         "truncation",
         metrics.truncated_share,
@@ -67,7 +67,7 @@ def truncation(
 def repetition(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when many samples repeat the same characters."""
+    """Returns a finding when many samples repeat the same characters."""
     return _above(
         "repetition",
         metrics.repeating_share,
@@ -80,7 +80,7 @@ def repetition(
 def outage(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when the engine or the sandbox failed on many rows."""
+    """Returns a finding when the engine or the sandbox failed on many rows."""
     runs = sum(metrics.verdicts.values())
     lost = sum(metrics.verdicts.get(name, 0) for name in _OUTAGE_VERDICTS)
     shares = [share for share in (metrics.error_share, lost / runs if runs else None) if share]
@@ -96,7 +96,7 @@ def outage(
 def length_drift(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when samples grow or shrink against the first round."""
+    """Returns a finding when samples grow or shrink against the first round."""
     # Harder problems need longer answers: a loop that extends its difficulty is compared with
     # nothing.
     same = [m for m in earlier if m.newest_difficulty == metrics.newest_difficulty]
@@ -122,7 +122,7 @@ def length_drift(
 def diversity_loss(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a warning when a prompt's samples hardly differ though not all labels are right."""
+    """Returns a warning when a prompt's samples hardly differ though not all labels are right."""
     seen = [m.distinct_answers_per_prompt for m in earlier if m.distinct_answers_per_prompt]
     now = metrics.distinct_answers_per_prompt
     if not seen or now is None or (metrics.majority_accuracy or 0.0) >= 0.99:
@@ -145,7 +145,7 @@ def diversity_loss(
 def error_avalanche(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a stop when agreement on the newest slice is low or has fallen sharply.
+    """Returns a stop when agreement on the newest slice is low or has fallen sharply.
 
     No labels are needed. Measured: slices labeled 97 to 98% right were followed one round later by
     70 to 87% and never recovered, so the slice must not be trained on once agreement goes.
@@ -187,7 +187,7 @@ def error_avalanche(
 def label_accuracy(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a warning when self-made labels are often wrong, where references can tell."""
+    """Returns a warning when self-made labels are often wrong, where references can tell."""
     value = metrics.selected_accuracy
     if value is None or value >= spec.min_label_accuracy:
         return None
@@ -204,7 +204,7 @@ def label_accuracy(
 def chosen_logprob(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when preference training made the chosen completions less likely."""
+    """Returns a finding when preference training made the chosen completions less likely."""
     start, end = metrics.chosen_logprob_start, metrics.chosen_logprob_end
     if start is None or end is None or end >= start:
         return None
@@ -224,7 +224,7 @@ def chosen_logprob(
 def training_rows(
     metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
 ) -> Finding | None:
-    """Return a finding when a round selects too few rows, or far fewer than the round before."""
+    """Returns a finding when a round selects too few rows, or far fewer than the round before."""
     number = metrics.num_selected
     if number < spec.min_training_rows:
         return Finding(

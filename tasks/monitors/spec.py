@@ -102,5 +102,5 @@ class Finding:
     threshold: float
 
     def __str__(self) -> str:
-        """Return the line kept in `rounds.monitor_findings`."""
+        """Returns the line kept in `rounds.monitor_findings`."""
         return f"{self.severity}: {self.name}: {self.message}"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from storage import Warehouse
 from tasks.report.plots import Plot, plots_of_run
 from tasks.report.rounds import Note, RoundFacts, percent, read_rounds, table_rows
-from tasks.report.samples import Lineage, SampleFacts, lineage_example, sample_rows, visible
+from tasks.report.samples import Lineage, SampleFacts, brief, lineage_example, sample_rows, visible
 
 _PASSING = frozenset({"promoted", "accepted"})
 _FAILING = frozenset({"rejected", "stopped", "rolled_back"})
@@ -38,7 +38,7 @@ class _RunPage:
 
 
 def write_report(warehouse: Warehouse, path: str | Path, runs: Sequence[str] | None = None) -> Path:
-    """Write the report and return its path; a reader sees the old file or the new one, never half.
+    """Writes the report and returns its path; a reader sees the old file or the new one.
 
     Args:
         warehouse: The warehouse to report.
@@ -66,7 +66,7 @@ def write_report(warehouse: Warehouse, path: str | Path, runs: Sequence[str] | N
 
 
 def render_report(warehouse: Warehouse, runs: Sequence[str] | None = None) -> str:
-    """Return the report as one HTML document; the same warehouse gives the same text.
+    """Returns the report as one HTML document; the same warehouse gives the same text.
 
     Args:
         warehouse: The warehouse to report.
@@ -78,7 +78,10 @@ def render_report(warehouse: Warehouse, runs: Sequence[str] | None = None) -> st
     with warehouse.connect() as con:
         rounds = read_rounds(con, runs)
         names = list(dict.fromkeys(facts.run for facts in rounds))
-        pages = [_run_page(con, [f for f in rounds if f.run == name]) for name in names]
+        pages = [
+            _run_page(con, [f for f in rounds if f.run == name], f"plot-{i}")
+            for i, name in enumerate(names, 1)
+        ]
         num_programs = sum(sum(facts.metrics.verdicts.values()) for facts in rounds)
     totals = [
         ("runs", len(pages)),
@@ -103,6 +106,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "visible": visible,
+        "brief": brief,
         "percent": percent,
         "tone": _tone,
         # Only for plots: matplotlib escapes every text it draws.
@@ -112,11 +116,11 @@ def _environment() -> Environment:
 
 
 def _tone(verdict: str | None) -> str:
-    """Return the style of a verdict: good, bad or plain."""
+    """Returns the style of a verdict: good, bad or plain."""
     return "good" if verdict in _PASSING else "bad" if verdict in _FAILING else "plain"
 
 
-def _run_page(con: duckdb.DuckDBPyConnection, rounds: list[RoundFacts]) -> _RunPage:
+def _run_page(con: duckdb.DuckDBPyConnection, rounds: list[RoundFacts], prefix: str) -> _RunPage:
     run = rounds[0].run
     numbers = [facts.round for facts in rounds]
     # The first round shows where the model came from, the last two where it is.
@@ -129,7 +133,7 @@ def _run_page(con: duckdb.DuckDBPyConnection, rounds: list[RoundFacts]) -> _RunP
         stops=[(f.round, note) for f in rounds for note in f.notes if note.severity == "stop"],
         rounds=rounds,
         table=table_rows(rounds),
-        plots=plots_of_run(rounds),
+        plots=plots_of_run(rounds, prefix),
         samples=sample_rows(con, run, shown),
         lineage=lineage,
         queries=_queries(run, numbers[-1], lineage),

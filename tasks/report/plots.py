@@ -17,16 +17,16 @@ from tasks.report.rounds import Estimate, RoundFacts
 
 # Stand-ins that matplotlib accepts as colors; the finished SVG has the page's variables in their
 # place.
-_INK, _FAINT = "#010203", "#010204"
+_INK, _FAINT, _CARD = "#010203", "#010204", "#010205"
 _SERIES = tuple(f"#0102{i:02x}" for i in range(16, 24))
-_COLORS = {_INK: "var(--ink-2)", _FAINT: "var(--line)"} | {
+_COLORS = {_INK: "var(--ink-2)", _FAINT: "var(--line)", _CARD: "var(--card)"} | {
     color: f"var(--series-{i})" for i, color in enumerate(_SERIES, 1)
 }
 
 _STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "selfloom",
-    "font.size": 9.5,
+    "font.size": 11,
     "text.color": _INK,
     "text.parse_math": False,
     "axes.edgecolor": _FAINT,
@@ -41,7 +41,7 @@ _STYLE: dict[RcKeyType, object] = {
     "ytick.color": _INK,
     "ytick.left": False,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10.5,
 }
 
 
@@ -53,34 +53,40 @@ class Plot(NamedTuple):
     svg: str
 
 
-def plots_of_run(rounds: Sequence[RoundFacts]) -> list[Plot]:
-    """Return the plots of one run; a plot without any measured value is left out.
+def plots_of_run(rounds: Sequence[RoundFacts], prefix: str = "plot") -> list[Plot]:
+    """Returns the plots of one run; a plot without any measured value is left out.
 
     Args:
         rounds: Rounds of one run, sorted, at least one.
+        prefix: Start of every id in the SVGs; another one for each run on a page.
     """
     drawn = [
         _plot(
+            f"{prefix}-1",
             "Held-out accuracy",
             "Greedy accuracy by round with 95% intervals; hollow markers were not promoted.",
             lambda axes: _accuracy(axes, rounds),
         ),
         _plot(
+            f"{prefix}-2",
             "Accuracy by difficulty",
             "Greedy accuracy by round, one line for each difficulty, with 95% intervals.",
             lambda axes: _difficulties(axes, rounds),
         ),
         _plot(
+            f"{prefix}-3",
             "Self-made labels",
             "Accuracy and coverage of the selected labels and agreement of the votes, by round.",
             lambda axes: _labels(axes, rounds),
         ),
         _plot(
+            f"{prefix}-4",
             "Rows",
             "Number of samples, training rows and rejected rows, by round.",
             lambda axes: _rows(axes, rounds),
         ),
         _plot(
+            f"{prefix}-5",
             "Seconds by stage",
             "Seconds of every stage, by round.",
             lambda axes: _time(axes, rounds),
@@ -89,10 +95,10 @@ def plots_of_run(rounds: Sequence[RoundFacts]) -> list[Plot]:
     return [plot for plot in drawn if plot is not None]
 
 
-def _plot(title: str, description: str, draw: Callable[[Axes], bool]) -> Plot | None:
+def _plot(prefix: str, title: str, description: str, draw: Callable[[Axes], bool]) -> Plot | None:
     with matplotlib.rc_context(_STYLE):
         # Not pyplot: a report may be rendered in any thread, and pyplot keeps global figures.
-        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
         figure.patch.set_alpha(0.0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0.0)
@@ -105,18 +111,17 @@ def _plot(title: str, description: str, draw: Callable[[Axes], bool]) -> Plot | 
             figure.legend(loc="outside lower center", ncols=4, handlelength=1.4, columnspacing=1.2)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return Plot(title, description, _inline(buffer.getvalue(), title))
+    return Plot(title, description, _inline(buffer.getvalue(), prefix))
 
 
-def _inline(text: str, title: str) -> str:
-    """Return the SVG element alone, in the page's colors, with ids that no other plot has."""
+def _inline(text: str, prefix: str) -> str:
+    """Returns the SVG element alone, in the page's colors, with ids that no other plot has."""
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for stand_in, variable in _COLORS.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    prefix = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{prefix}-", svg)
     return svg.strip()
@@ -131,7 +136,7 @@ def _share_axis(axes: Axes) -> None:
 def _points(
     rounds: Sequence[RoundFacts], suite: str, level: int | None
 ) -> tuple[list[tuple[int, Estimate]], set[int]]:
-    """Return (round, estimate) with the start model before the first round, and promoted rounds."""
+    """Returns (round, estimate), the start model first, and the numbers of promoted rounds."""
     points: list[tuple[int, Estimate]] = []
     start = rounds[0].parent_accuracy.get((suite, level))
     if start is not None:
@@ -158,10 +163,11 @@ def _line(
     axes.scatter(
         xs,
         ys,
-        s=26,
+        s=34,
+        linewidths=1.6,
         zorder=3,
         edgecolors=color,
-        facecolors=[color if x in promoted else "none" for x in xs],
+        facecolors=[color if x in promoted else _CARD for x in xs],
     )
     return True
 

@@ -79,7 +79,7 @@ class RoundFacts:
 
 
 def known_runs(con: duckdb.DuckDBPyConnection, runs: Sequence[str] | None = None) -> list[str]:
-    """Return the runs to report, sorted: the given ones, or every run with a round or a sample.
+    """Returns the runs to report, sorted: the given ones, or every run with a round or a sample.
 
     Args:
         con: A connection from `Warehouse.connect()`.
@@ -102,7 +102,7 @@ def known_runs(con: duckdb.DuckDBPyConnection, runs: Sequence[str] | None = None
 def read_rounds(
     con: duckdb.DuckDBPyConnection, runs: Sequence[str] | None = None
 ) -> list[RoundFacts]:
-    """Return all rounds of the runs, sorted by run and round.
+    """Returns all rounds of the runs, sorted by run and round.
 
     Metrics come from `rounds.metrics` where the round kept them, and are measured now where it did
     not.
@@ -177,7 +177,7 @@ def _facts(
 def _accuracy(
     con: duckdb.DuckDBPyConnection, run: str
 ) -> dict[str, list[tuple[int, tuple[str, int | None], Estimate]]]:
-    """Return (round, (suite, difficulty), estimate) of every greedy evaluation, by model."""
+    """Returns (round, (suite, difficulty), estimate) of every greedy evaluation, by model."""
     rows = con.execute(
         "SELECT model_id, round, suite, difficulty, value, ci_low, ci_high, n FROM evaluations "
         "WHERE run = $run AND metric = $metric ORDER BY model_id, round, suite, difficulty, id",
@@ -206,7 +206,7 @@ def _of_model(
 
 
 def parse_note(line: str) -> Note:
-    """Return a finding read back from its line 'severity: name: message'.
+    """Returns a finding read back from its line 'severity: name: message'.
 
     Args:
         line: A line of `rounds.monitor_findings`; one in another form becomes a warning.
@@ -221,7 +221,7 @@ def parse_note(line: str) -> Note:
 def round_table_rows(
     con: duckdb.DuckDBPyConnection, runs: Sequence[str] | None = None
 ) -> list[dict[str, str]]:
-    """Return the table of rounds as text cells: one row per round, the same columns in each.
+    """Returns the table of rounds as text cells: one row per round, the same columns in each.
 
     Args:
         con: A connection from `Warehouse.connect()`.
@@ -234,7 +234,7 @@ def round_table_rows(
 
 
 def table_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, str]]:
-    """Return the table of these rounds as text cells, a dash where nothing was measured.
+    """Returns the table of these rounds as text cells, a dash where nothing was measured.
 
     Args:
         rounds: Rounds from `read_rounds`.
@@ -249,29 +249,30 @@ def _table_row(facts: RoundFacts, suites: Sequence[str]) -> dict[str, str]:
         "run": facts.run,
         "round": str(facts.round),
         "recipe": facts.recipe or "-",
+        "verdict": facts.verdict,
+    }
+    for suite in suites:
+        of_suite = "" if len(suites) == 1 else f" {suite}"
+        before, after = (
+            estimates.get((suite, None)) for estimates in (facts.parent_accuracy, facts.accuracy)
+        )
+        row[f"accuracy{of_suite}"] = interval_text(after)
+        row[f"change{of_suite}"] = (
+            f"{100 * (after.value - before.value):+.1f}" if before and after else "-"
+        )
+    return row | {
         "samples": f"{m.num_samples:,}",
         "training rows": f"{m.num_selected:,}",
         "labels right": percent(m.selected_accuracy),
         "prompts used": percent(m.selected_coverage),
         "vote share": percent(m.mean_majority_share),
+        "seconds": f"{sum(facts.seconds.values()):,.0f}" if facts.seconds else "-",
+        "findings": ", ".join(f"{n.severity}: {n.name}" for n in facts.notes) or "-",
     }
-    for suite in suites:
-        title = "accuracy" if len(suites) == 1 else f"accuracy {suite}"
-        before, after = (
-            estimates.get((suite, None)) for estimates in (facts.parent_accuracy, facts.accuracy)
-        )
-        row[title] = interval_text(after)
-        row["change" if len(suites) == 1 else f"change {suite}"] = (
-            f"{100 * (after.value - before.value):+.1f}" if before and after else "-"
-        )
-    row["verdict"] = facts.verdict
-    row["findings"] = ", ".join(f"{n.severity}: {n.name}" for n in facts.notes) or "-"
-    row["seconds"] = f"{sum(facts.seconds.values()):,.0f}" if facts.seconds else "-"
-    return row
 
 
 def percent(value: float | None) -> str:
-    """Return a share as text with one decimal, '-' for None.
+    """Returns a share as text with one decimal, '-' for None.
 
     Args:
         value: A share of 1.
@@ -280,7 +281,7 @@ def percent(value: float | None) -> str:
 
 
 def interval_text(estimate: Estimate | None) -> str:
-    """Return '71.5% [65.0, 77.5]', without the bracket where there is no interval.
+    """Returns '71.5% [65.0, 77.5]', without the bracket where there is no interval.
 
     Args:
         estimate: A metric that is a share of 1, or None.

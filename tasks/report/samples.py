@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 import duckdb
 
+from tasks.sql_script import load_script
+
 _MAX_CHARACTERS = 1_200
-_MAX_LINEAGE_ROWS = 24
+_MAX_STEPS = 24
 _PER_ROUND = 4
 
 
@@ -34,32 +36,43 @@ class SampleFacts:
 
 
 @dataclass(frozen=True)
+class LineageStep:
+    """One row of `lineage(...)`: what it is, what it says, what came out, and who made it."""
+
+    relation: str
+    row_id: str
+    text: str
+    outcome: list[tuple[str, str]]
+    maker: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Lineage:
-    """Everything that made one training row: the columns and rows of `lineage(row_id)`."""
+    """Everything that made one training row; `num_hidden` further steps are not shown."""
 
     row_id: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    steps: list[LineageStep]
     num_hidden: int
 
 
 def sample_rows(
     con: duckdb.DuckDBPyConnection, run: str, rounds: Sequence[int]
 ) -> list[SampleFacts]:
-    """Return up to four samples of each round, different in verdict and fate, always the same.
+    """Returns up to four samples of each round, different in verdict and fate, always the same.
 
     Args:
         con: A connection from `Warehouse.connect()`.
         run: Name of the run.
         rounds: Numbers of the rounds to show.
     """
-    query = (resources.files("tasks") / "sql" / "report_samples.sql").read_text(encoding="utf-8")
-    parameters = {"run": run, "rounds": list(rounds), "per_round": _PER_ROUND}
-    return [SampleFacts(*row) for row in con.execute(query, parameters).fetchall()]
+    script = load_script(Path(__file__).parents[1] / "sql" / "report_samples.sql")
+    numbers = ",".join(map(str, rounds))
+    query = script.bind(con, {"run": run, "rounds": numbers, "per_round": _PER_ROUND})
+    return [SampleFacts(*row) for row in con.execute(query).fetchall()]
 
 
 def lineage_example(con: duckdb.DuckDBPyConnection, run: str) -> Lineage | None:
-    """Return where one training row of the run's last round with such rows came from.
+    """Returns where one training row of the run's last round with such rows came from.
 
     Args:
         con: A connection from `Warehouse.connect()`.
@@ -80,21 +93,27 @@ def lineage_example(con: duckdb.DuckDBPyConnection, run: str) -> Lineage | None:
         return None
     row_id = str(found[0][0])
     cursor = con.execute("SELECT * FROM lineage($id)", {"id": row_id})
-    columns = tuple(column[0] for column in cursor.description or [])
-    rows = cursor.fetchall()
-    cells = tuple(tuple(visible(cell, 300) for cell in row) for row in rows[:_MAX_LINEAGE_ROWS])
-    # Columns that are empty everywhere only push the others off a small screen.
-    kept = [i for i in range(len(columns)) if any(row[i] for row in cells)]
-    return Lineage(
-        row_id=row_id,
-        columns=tuple(columns[i] for i in kept),
-        rows=tuple(tuple(row[i] for i in kept) for row in cells),
-        num_hidden=max(0, len(rows) - _MAX_LINEAGE_ROWS),
+    names = [column[0] for column in cursor.description or []]
+    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    steps = [_step(row) for row in rows[:_MAX_STEPS]]
+    return Lineage(row_id, steps, max(0, len(rows) - _MAX_STEPS))
+
+
+def _step(row: Mapping[str, object]) -> LineageStep:
+    def kept(*columns: str) -> list[tuple[str, str]]:
+        return [(name, visible(row[name], 200)) for name in columns if row[name] is not None]
+
+    return LineageStep(
+        relation=visible(row["relation"]),
+        row_id=visible(row["id"]),
+        text=visible(row["text"], 300),
+        outcome=kept("label", "value", "verdict", "filter", "reason"),
+        maker=kept("name", "policy_id", "weight_hash", "sampling", "seed"),
     )
 
 
 def visible(value: object, limit: int = _MAX_CHARACTERS) -> str:
-    r"""Return text that shows every character and hides nothing, cut at `limit`.
+    r"""Returns text that shows every character and hides nothing, cut at `limit`.
 
     Control characters and marks that change the writing direction are written as escapes: text
     that a model wrote must not rearrange the page around it.
@@ -117,7 +136,18 @@ def visible(value: object, limit: int = _MAX_CHARACTERS) -> str:
     return f"{text} … ({cut:,} more characters)" if cut > 0 else text
 
 
+def brief(value: object, limit: int = 110) -> str:
+    """Returns the start of a text as one line, with an ellipsis where it was cut.
+
+    Args:
+        value: What to show.
+        limit: Most characters kept.
+    """
+    line = " ".join(str(value).split())
+    return visible(line, limit) if len(line) <= limit else visible(line[:limit], limit) + "…"
+
+
 def _shown(character: str) -> str:
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+    if unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"):
         return character.encode("unicode_escape", "surrogatepass").decode("ascii")
     return character

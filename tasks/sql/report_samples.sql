@@ -1,44 +1,48 @@
 -- A few samples of each given round, one for every verdict and outcome, to show how the text looks.
 --
--- Parameters: $run, $rounds (list of round numbers), $per_round (most samples of a round).
 -- Columns: round, sample_id, prompt (last user message), text, answer, reference, verdict, stdout,
 --          share (vote share of the answer, 0 to 1), correct, selected, reason (of a rejection).
+-- Parameters (edit and run the whole file by hand; the report sets its own values):
+SET VARIABLE run = 'demo';     -- VARCHAR: the run
+SET VARIABLE rounds = '1';     -- VARCHAR: round numbers, separated by commas
+SET VARIABLE per_round = 4;    -- INTEGER in [1, inf]: most samples of one round
+
 WITH
 drawn AS (
     SELECT * FROM samples
-    WHERE run = $run AND list_contains($rounds, round)
+    WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR)
       AND purpose IN ('train', 'imported') AND role IN ('answer', 'program')
 ),
 answers AS (
     SELECT sample_id, any_value(label) AS answer FROM scores
-    WHERE run = $run AND list_contains($rounds, round) AND "check" = 'answer' AND status = 'ok'
+    WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) AND "check" = 'answer' AND status = 'ok'
     GROUP BY sample_id
 ),
 marks AS (
     SELECT sample_id, max(value) >= 1.0 AS correct FROM scores
-    WHERE run = $run AND list_contains($rounds, round) AND "check" = 'reference'
+    WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) AND "check" = 'reference'
       AND status = 'ok'
     GROUP BY sample_id
 ),
 runs AS (
     SELECT sample_id, any_value(verdict ORDER BY id) AS verdict, any_value(stdout ORDER BY id) AS stdout
-    FROM executions WHERE run = $run AND list_contains($rounds, round) GROUP BY sample_id
+    FROM executions WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) GROUP BY sample_id
 ),
 chosen AS (
     SELECT unnest(sample_ids) AS sample_id FROM examples
-    WHERE run = $run AND list_contains($rounds, round)
+    WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR)
     UNION
-    SELECT chosen_sample_id FROM pairs WHERE run = $run AND list_contains($rounds, round)
+    SELECT chosen_sample_id FROM pairs WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR)
     UNION
-    SELECT rejected_sample_id FROM pairs WHERE run = $run AND list_contains($rounds, round)
+    SELECT rejected_sample_id FROM pairs WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR)
 ),
 dropped AS (
     SELECT row_id, min(reason) AS reason FROM rejections
-    WHERE run = $run AND list_contains($rounds, round) AND row_table = 'samples' GROUP BY row_id
+    WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) AND row_table = 'samples' GROUP BY row_id
 ),
 questions AS (
     SELECT id, any_value(messages[-1].content) AS prompt, any_value(reference) AS reference
-    FROM prompts WHERE run = $run AND id IN (SELECT prompt_id FROM drawn) GROUP BY id
+    FROM prompts WHERE run = getvariable('run') AND id IN (SELECT prompt_id FROM drawn) GROUP BY id
 ),
 shown AS (
     SELECT drawn.round, drawn.id AS sample_id, drawn.prompt_id, drawn.text, answers.answer,
@@ -63,9 +67,9 @@ SELECT shown.round, shown.sample_id, questions.prompt, shown.text, shown.answer,
 FROM shown
 LEFT JOIN questions ON questions.id = shown.prompt_id
 LEFT JOIN votes
-    ON votes.run = $run AND votes.round = shown.round AND votes.prompt_id = shown.prompt_id
+    ON votes.run = getvariable('run') AND votes.round = shown.round AND votes.prompt_id = shown.prompt_id
    AND votes.answer = shown.answer
 QUALIFY row_number() OVER (
     PARTITION BY shown.round ORDER BY place, selected DESC, shown.sample_id
-) <= $per_round
+) <= getvariable('per_round')
 ORDER BY shown.round, selected DESC, place, shown.sample_id;

@@ -1,16 +1,20 @@
 -- Exploration and exploitation of one round, as one row.
 --
--- Parameters: $run, $round, $repetition_rows (most samples whose text is searched for repetition).
 -- Columns: the fields of tasks.round_metrics.RoundMetrics with the same names, apart from the verdict
 -- histogram and the fields that training reports. NULL where a round has nothing to measure.
 -- References are read for monitoring only; nothing here selects a training row.
+-- Parameters (edit and run the whole file by hand; round_metrics.py sets its own values):
+SET VARIABLE run = 'demo';  -- VARCHAR: the run
+SET VARIABLE round = 1;     -- INTEGER: its round
+-- The share of texts that repeat themselves needs no more rows, and looking for it is the only step
+-- that reads every character.
+SET VARIABLE repetition_rows = 20000;  -- INTEGER in [1, inf]: most texts searched for repetition
+
 WITH
 drawn AS (
-    SELECT id, prompt_id, text, num_tokens, finish_reason, status, mean_logprob,
-           coalesce(TRY_CAST(json_extract_string(sampling, '$.temperature') AS DOUBLE) = 0, FALSE)
-               AS greedy
+    SELECT id, prompt_id, text, num_tokens, finish_reason, status, mean_logprob
     FROM samples
-    WHERE run = $run AND round = $round
+    WHERE run = getvariable('run') AND round = getvariable('round')
       AND purpose IN ('train', 'imported') AND role IN ('answer', 'program')
 ),
 asked AS (
@@ -20,7 +24,7 @@ problems AS (
     SELECT prompts.id AS prompt_id, any_value(difficulty) AS difficulty,
            any_value(reference) AS reference
     FROM prompts JOIN asked ON asked.prompt_id = prompts.id
-    WHERE prompts.run = $run
+    WHERE prompts.run = getvariable('run')
     GROUP BY prompts.id
 ),
 newest AS (
@@ -30,13 +34,13 @@ newest AS (
 answers AS (
     SELECT sample_id, any_value(label) AS answer
     FROM scores
-    WHERE run = $run AND round = $round AND "check" = 'answer' AND status = 'ok'
+    WHERE run = getvariable('run') AND round = getvariable('round') AND "check" = 'answer' AND status = 'ok'
     GROUP BY sample_id
 ),
 marks AS (
     SELECT sample_id, max(value) >= 1.0 AS correct
     FROM scores
-    WHERE run = $run AND round = $round AND "check" = 'reference' AND status = 'ok'
+    WHERE run = getvariable('run') AND round = getvariable('round') AND "check" = 'reference' AND status = 'ok'
       AND value IS NOT NULL
     GROUP BY sample_id
 ),
@@ -50,9 +54,17 @@ per_prompt AS (
     SELECT prompt_id, count(*) FILTER (status = 'ok') AS num_ok,
            count(DISTINCT answer) AS num_distinct,
            bool_or(parsed) AS parsed,
-           bool_or(correct) FILTER (NOT greedy) AS any_correct,
-           bool_or(correct) FILTER (greedy) AS greedy_correct
+           bool_or(correct) AS any_correct
     FROM checked GROUP BY prompt_id
+),
+-- Greedy samples of the same prompts, also when they were drawn for evaluation only.
+greedy AS (
+    SELECT prompt_id, bool_or(correct) AS correct
+    FROM samples JOIN marks ON marks.sample_id = samples.id
+    WHERE run = getvariable('run') AND round = getvariable('round') AND role IN ('answer', 'program')
+      AND TRY_CAST(json_extract_string(sampling, '$.temperature') AS DOUBLE) = 0
+      AND prompt_id IN (SELECT prompt_id FROM asked)
+    GROUP BY prompt_id
 ),
 -- A label is right when a sample that gave this answer was marked right.
 label_marks AS (
@@ -64,20 +76,20 @@ leaders AS (
     SELECT votes.prompt_id, votes.answer, votes.count / nullif(votes.num_samples, 0)::DOUBLE AS share,
            label_marks.correct,
            votes.prompt_id IN (SELECT prompt_id FROM newest) AS is_newest,
-           (SELECT greedy_correct FROM per_prompt WHERE per_prompt.prompt_id = votes.prompt_id)
-               AS greedy_correct
+           greedy.correct AS greedy_correct
     FROM votes
     JOIN asked ON asked.prompt_id = votes.prompt_id
+    LEFT JOIN greedy ON greedy.prompt_id = votes.prompt_id
     LEFT JOIN label_marks
         ON label_marks.prompt_id = votes.prompt_id AND label_marks.answer = votes.answer
-    WHERE votes.run = $run AND votes.round = $round AND votes.rank = 1
+    WHERE votes.run = getvariable('run') AND votes.round = getvariable('round') AND votes.rank = 1
     QUALIFY row_number() OVER (PARTITION BY votes.prompt_id ORDER BY votes.answer) = 1
 ),
 -- Ids are hashes, so the first rows by id are a random sample, and the same one every time. Texts
 -- shorter than 40 characters cannot show a loop. Share of 8-character windows seen before.
 texts AS (
     SELECT id, text FROM drawn
-    WHERE status = 'ok' AND length(text) >= 40 ORDER BY id LIMIT $repetition_rows
+    WHERE status = 'ok' AND length(text) >= 40 ORDER BY id LIMIT getvariable('repetition_rows')
 ),
 repeats AS (
     SELECT 1.0 - list_unique(list_transform(range(1, length(text) - 6), lambda i: text[i:i + 7]))
@@ -86,12 +98,12 @@ repeats AS (
 ),
 selected AS (
     SELECT 'examples' AS kind, prompt_id, sample_ids[1] AS sample_id
-    FROM examples WHERE run = $run AND round = $round
+    FROM examples WHERE run = getvariable('run') AND round = getvariable('round')
     UNION ALL
-    SELECT 'pairs', prompt_id, chosen_sample_id FROM pairs WHERE run = $run AND round = $round
+    SELECT 'pairs', prompt_id, chosen_sample_id FROM pairs WHERE run = getvariable('run') AND round = getvariable('round')
     UNION ALL
     SELECT 'labels', prompt_id, CASE WHEN label THEN sample_ids[1] END
-    FROM labels WHERE run = $run AND round = $round
+    FROM labels WHERE run = getvariable('run') AND round = getvariable('round')
 ),
 common_answer AS (
     SELECT answer, count(*) AS number FROM leaders GROUP BY answer ORDER BY number DESC, answer LIMIT 1
@@ -126,7 +138,7 @@ SELECT
         AS top_answer_share,
     (SELECT number FROM common_reference)
         / nullif((SELECT count(reference) FROM problems), 0)::DOUBLE AS top_reference_share,
-    (SELECT avg(correct::INT) FROM checked WHERE NOT greedy) AS sample_accuracy,
+    (SELECT avg(correct::INT) FROM checked) AS sample_accuracy,
     (SELECT avg(any_correct::INT) FROM per_prompt) AS any_correct_share,
     (SELECT avg(correct::INT) FROM leaders) AS majority_accuracy,
     (SELECT avg(greedy_correct::INT) FROM leaders WHERE correct IS NOT NULL) AS greedy_accuracy,

@@ -1,13 +1,16 @@
 -- Number of programs of one round by verdict of the sandbox.
 --
--- Parameters: $run, $round.
 -- Columns: verdict, number.
+-- Parameters (edit and run the whole file by hand; round_metrics.py sets its own values):
+SET VARIABLE run = 'demo';  -- VARCHAR: the run
+SET VARIABLE round = 1;     -- INTEGER: its round
+
 SELECT verdict, count(*) AS number
 FROM executions
-WHERE run = $run AND round = $round
+WHERE run = getvariable('run') AND round = getvariable('round')
   AND sample_id IN (
       SELECT id FROM samples
-      WHERE run = $run AND round = $round AND purpose IN ('train', 'imported')
+      WHERE run = getvariable('run') AND round = getvariable('round') AND purpose IN ('train', 'imported')
   )
 GROUP BY verdict
 ORDER BY number DESC, verdict;

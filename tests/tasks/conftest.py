@@ -41,13 +41,13 @@ def make_prompts(run: str, round: int, difficulties: tuple[int, ...], number: in
 
 
 def make_sample(prompt: Row, run: str, round: int, index: int, temperature: float) -> Row:
-    """Return one program sample; its text is filled in by the caller."""
+    """Returns one program sample; its text is filled in by the caller."""
     return {
         "id": content_id("sample", run, round, prompt["id"], "program", index, temperature),
         "prompt_id": prompt["id"],
         "parent_ids": [],
         "role": "program",
-        "purpose": "train",
+        "purpose": "evaluate" if temperature == 0.0 else "train",
         "turn": 0,
         "index": index,
         "policy_id": f"model-{run}-{round - 1}",

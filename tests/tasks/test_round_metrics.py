@@ -1,0 +1,115 @@
+"""Metrics of a round from real tables, checked against a count by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from storage import Warehouse, content_id
+from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
+
+Row = dict[str, object]
+
+
+def by_hand(w: Warehouse, run: str, round: int) -> dict[str, float]:
+    """Return some metrics of a round, computed row by row."""
+    samples = [
+        row
+        for row in w.read("samples", run=run, round=round).to_pylist()
+        if row["purpose"] == "train"
+    ]
+    ids = {row["id"]: row["prompt_id"] for row in samples}
+    scores = w.read("scores", run=run, round=round).to_pylist()
+    answers = {s["sample_id"]: s["label"] for s in scores if s["check"] == "answer"}
+    right = {s["sample_id"]: s["value"] == 1.0 for s in scores if s["check"] == "reference"}
+    votes = w.read("votes", run=run, round=round).to_pylist()
+    leaders = [v for v in votes if v["rank"] == 1]
+    right_answers = {(ids[i], answers[i]) for i in ids if right[i]}
+    distinct = {(ids[i], answers[i]) for i in ids}
+    return {
+        "num_samples": len(samples),
+        "sample_accuracy": sum(right[i] for i in ids) / len(ids),
+        "any_correct_share": len({p for p, _ in right_answers}) / len(set(ids.values())),
+        "mean_majority_share": sum(v["share"] for v in leaders) / len(leaders),
+        "unanimous_coverage": sum(v["share"] == 1.0 for v in leaders) / len(leaders),
+        "majority_accuracy": sum((v["prompt_id"], v["answer"]) in right_answers for v in leaders)
+        / len(leaders),
+        "distinct_answers_per_prompt": len(distinct) / len(set(ids.values())),
+    }
+
+
+@pytest.mark.parametrize(("run", "round"), [("labels", 1), ("labels", 3), ("votes", 2)])
+def test_metrics_equal_a_count_by_hand(
+    warehouse_of_two_runs: Warehouse, run: str, round: int
+) -> None:
+    with warehouse_of_two_runs.connect() as con:
+        measured = round_metrics(con, run, round)
+    for name, value in by_hand(warehouse_of_two_runs, run, round).items():
+        assert getattr(measured, name) == pytest.approx(value, abs=1e-8), name
+
+
+def test_greedy_answers_and_the_newest_slice_are_told_apart(
+    warehouse_of_two_runs: Warehouse,
+) -> None:
+    with warehouse_of_two_runs.connect() as con:
+        m = round_metrics(con, "votes", 2)
+    assert m.newest_difficulty == 3
+    assert m.greedy_accuracy is not None and m.majority_accuracy is not None
+    assert m.majority_gain == pytest.approx(m.majority_accuracy - m.greedy_accuracy, abs=1e-8)
+    assert m.num_samples == 24 * 4 and sum(m.verdicts.values()) == 24 * 4
+
+
+def test_an_empty_round_has_zero_counts_and_nothing_else(warehouse_of_two_runs: Warehouse) -> None:
+    with warehouse_of_two_runs.connect() as con:
+        assert round_metrics(con, "labels", 99) == RoundMetrics()
+
+
+def sample(number: int, text: str, finish: str, status: str = "ok") -> Row:
+    return {
+        "id": content_id("sample", number),
+        "prompt_id": "prompt-1",
+        "parent_ids": [],
+        "role": "answer",
+        "purpose": "train",
+        "turn": 0,
+        "index": number,
+        "policy_id": "m",
+        "weight_hash": "w",
+        "engine": "transformers",
+        "sampling": "{}",
+        "seed": number,
+        "text": text,
+        "num_tokens": 10,
+        "finish_reason": finish,
+        "status": status,
+        "error": None if status == "ok" else "the engine died",
+    }
+
+
+def test_loops_truncation_and_outages_are_shares_of_their_own(tmp_path: Path) -> None:
+    w = Warehouse.open(tmp_path / "w")
+    rows = [
+        sample(1, "na" * 200, "length"),
+        sample(2, "Three bags hold four apples each, so there are twelve apples.", "stop"),
+        sample(3, "12", "stop"),
+        sample(4, "", "error", status="error"),
+    ]
+    w.write("samples", rows, run="r", round=1, part="a")
+    with w.connect() as con:
+        m = round_metrics(con, "r", 1)
+    assert m.error_share == 0.25
+    assert m.truncated_share == pytest.approx(1 / 3, abs=1e-8)
+    assert m.repeating_share == 0.5  # "12" is too short to judge, the lost sample has no text
+    assert m.answered_share is None and m.sample_accuracy is None
+
+
+def test_kept_metrics_come_back_and_foreign_keys_are_ignored() -> None:
+    metrics = RoundMetrics(num_samples=5, verdicts={"accepted": 3}, top_answer="7")
+    kept = json.loads(json.dumps(metrics.to_dict() | {"headroom": {"loop": "none"}}))
+    assert RoundMetrics.from_dict(kept) == metrics
+
+
+def test_earlier_rounds_are_those_before_in_order(warehouse_of_two_runs: Warehouse) -> None:
+    with warehouse_of_two_runs.connect() as con:
+        assert [number for number, _ in earlier_rounds(con, "labels", 3)] == [1, 2]
+        assert earlier_rounds(con, "labels", 1) == []
