@@ -1,19 +1,21 @@
 """A small warehouse as two loops leave it, written through the real storage API.
 
-Run `labels` knows the answers: three rounds, the last one rejected. Run `votes` has none: one round is
-promoted, the next is stopped by a monitor. Model-written text is hostile on purpose.
+Run `labels` knows the answers: three rounds, the last one rejected. Run `votes` has none: one round
+is promoted, the next is stopped by a monitor. Model-written text is hostile on purpose.
 """
 
 import json
 import random
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pytest
 
 from storage import Warehouse, content_id
 
-HOSTILE = "</script><script>alert('owned')</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_1$ \u202e"
+HOSTILE = (
+    "</script><script>alert('owned')</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_1$ \u202e"
+)
 
 Row = dict[str, object]
 
@@ -64,6 +66,89 @@ def make_sample(prompt: Row, run: str, round: int, index: int, temperature: floa
     }
 
 
+def make_execution(sample: Row, answer: str, good: bool) -> Row:
+    """Returns the program's run: it printed the answer."""
+    return {
+        "id": content_id("execution", sample["id"]),
+        "sample_id": sample["id"],
+        "test_ids": [],
+        "verdict": "accepted" if good else "wrong_answer",
+        "exit_code": 0,
+        "stdout": f"{answer}\n",
+        "stderr": "",
+        "stdout_truncated": False,
+        "stderr_truncated": False,
+        "wall_ms": 1.5,
+        "cpu_ms": 1.0,
+        "backend": "namespaces",
+        "isolation": "namespaces",
+        "limits_enforced_by": "cgroup",
+        "flags": [],
+        "attempts": 1,
+    }
+
+
+def make_scores(sample: Row, answer: str, good: bool) -> list[Row]:
+    """Returns the scores of the checks 'answer' and 'reference'."""
+    return [
+        {
+            "id": content_id("score", sample["id"], check),
+            "sample_id": sample["id"],
+            "check": check,
+            "version": "1",
+            "value": value,
+            "label": label,
+            "detail": "{}",
+            "status": "ok",
+        }
+        for check, value, label in (("answer", None, answer), ("reference", float(good), None))
+    ]
+
+
+def make_votes(prompt: Row, answers: list[str]) -> list[Row]:
+    """Returns the votes of one prompt, most voted first."""
+    ranked = sorted(set(answers), key=lambda a: (-answers.count(a), a))
+    return [
+        {
+            "id": content_id("vote", prompt["id"], answer),
+            "prompt_id": prompt["id"],
+            "answer": answer,
+            "count": answers.count(answer),
+            "weight": float(answers.count(answer)),
+            "share": answers.count(answer) / len(answers),
+            "rank": rank,
+            "num_samples": len(answers),
+        }
+        for rank, answer in enumerate(ranked, 1)
+    ]
+
+
+def make_example(prompt: Row, sample: Row, answer: str) -> Row:
+    """Returns the training row of a sample that was selected."""
+    return {
+        "id": content_id("example", sample["id"]),
+        "prompt_id": prompt["id"],
+        "prompt": prompt["messages"],
+        "completion": [{"role": "assistant", "content": sample["text"]}],
+        "weight": 1.0,
+        "sample_ids": [sample["id"]],
+        "score_ids": [content_id("score", sample["id"], "answer")],
+        "vote_ids": [content_id("vote", prompt["id"], answer)],
+    }
+
+
+def make_rejection(sample: Row) -> Row:
+    """Returns why a sample was not selected."""
+    return {
+        "id": content_id("rejection", sample["id"]),
+        "row_table": "samples",
+        "row_id": sample["id"],
+        "filter": "majority",
+        "reason": "the answer is not the majority answer",
+        "detail": "{}",
+    }
+
+
 def write_round(
     w: Warehouse,
     run: str,
@@ -96,84 +181,17 @@ def write_round(
             answer = prompt["reference"] if good else str(1000 + rng.randrange(3))
             sample["text"] = f"print({answer})  # {HOSTILE}"
             samples.append(sample)
-            executions.append(
-                {
-                    "id": content_id("execution", sample["id"]),
-                    "sample_id": sample["id"],
-                    "test_ids": [],
-                    "verdict": "accepted" if good else "wrong_answer",
-                    "exit_code": 0,
-                    "stdout": f"{answer}\n",
-                    "stderr": "",
-                    "stdout_truncated": False,
-                    "stderr_truncated": False,
-                    "wall_ms": 1.5,
-                    "cpu_ms": 1.0,
-                    "backend": "namespaces",
-                    "isolation": "namespaces",
-                    "limits_enforced_by": "cgroup",
-                    "flags": [],
-                    "attempts": 1,
-                }
-            )
-            for check, value, label in (
-                ("answer", None, answer),
-                ("reference", float(good), None),
-            ):
-                scores.append(
-                    {
-                        "id": content_id("score", sample["id"], check),
-                        "sample_id": sample["id"],
-                        "check": check,
-                        "version": "1",
-                        "value": value,
-                        "label": label,
-                        "detail": "{}",
-                        "status": "ok",
-                    }
-                )
+            executions.append(make_execution(sample, answer, good))
+            scores += make_scores(sample, answer, good)
             if index < num_samples:
                 given.append((sample, str(answer)))
-        answers = [answer for _, answer in given]
-        ranked = sorted(set(answers), key=lambda a: (-answers.count(a), a))
-        for rank, answer in enumerate(ranked, 1):
-            votes.append(
-                {
-                    "id": content_id("vote", prompt["id"], answer),
-                    "prompt_id": prompt["id"],
-                    "answer": answer,
-                    "count": answers.count(answer),
-                    "weight": float(answers.count(answer)),
-                    "share": answers.count(answer) / num_samples,
-                    "rank": rank,
-                    "num_samples": num_samples,
-                }
-            )
+        ballot = make_votes(prompt, [answer for _, answer in given])
+        votes += ballot
         for sample, answer in given:
-            if answer == ranked[0]:
-                examples.append(
-                    {
-                        "id": content_id("example", sample["id"]),
-                        "prompt_id": prompt["id"],
-                        "prompt": prompt["messages"],
-                        "completion": [{"role": "assistant", "content": sample["text"]}],
-                        "weight": 1.0,
-                        "sample_ids": [sample["id"]],
-                        "score_ids": [content_id("score", sample["id"], "answer")],
-                        "vote_ids": [content_id("vote", prompt["id"], answer)],
-                    }
-                )
+            if answer == ballot[0]["answer"]:
+                examples.append(make_example(prompt, sample, answer))
             else:
-                rejections.append(
-                    {
-                        "id": content_id("rejection", sample["id"]),
-                        "row_table": "samples",
-                        "row_id": sample["id"],
-                        "filter": "majority",
-                        "reason": "the answer is not the majority answer",
-                        "detail": "{}",
-                    }
-                )
+                rejections.append(make_rejection(sample))
     child = None if verdict == "stopped" else f"model-{run}-{round}"
     tables = {
         "prompts": prompts,
@@ -257,11 +275,11 @@ def make_evaluations(
     ]
 
 
-@pytest.fixture
-def warehouse_of_two_runs(tmp_path: Path) -> Warehouse:
-    """A warehouse with the runs `labels` (rounds 1 to 3) and `votes` (rounds 1 and 2)."""
-    w = Warehouse.open(tmp_path / "warehouse")
-    for run, recipe in (("labels", "rest_em"), ("votes", "lmsi")):
+@pytest.fixture(scope="session")
+def finished_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """The runs `labels` (rounds 1 to 3) and `votes` (rounds 1 and 2), for tests that only read."""
+    w = Warehouse.open(tmp_path_factory.mktemp("finished") / "warehouse")
+    for run in ("labels", "votes"):
         base = make_evaluations(f"model-{run}-0", "w0", 0.5, (1, 2))
         w.write("evaluations", base, run=run, round=0, part="base")
     verdicts = (("promoted", 0.5, 0.72), ("promoted", 0.7, 0.9), ("rejected", 0.8, 0.89))
@@ -306,6 +324,7 @@ def warehouse_of_two_runs(tmp_path: Path) -> Warehouse:
 
 
 @pytest.fixture
-def write_synthetic_round() -> Callable[..., None]:
-    """The function that writes one synthetic round, for tests that need other numbers."""
-    return write_round
+def warehouse_of_two_runs(finished_warehouse: Warehouse, tmp_path: Path) -> Warehouse:
+    """A copy of `finished_warehouse`, for tests that write."""
+    shutil.copytree(finished_warehouse.root, tmp_path / "warehouse")
+    return Warehouse.open(tmp_path / "warehouse")

@@ -39,19 +39,17 @@ def by_hand(w: Warehouse, run: str, round: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("run", "round"), [("labels", 1), ("labels", 3), ("votes", 2)])
-def test_metrics_equal_a_count_by_hand(
-    warehouse_of_two_runs: Warehouse, run: str, round: int
-) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_metrics_equal_a_count_by_hand(finished_warehouse: Warehouse, run: str, round: int) -> None:
+    with finished_warehouse.connect() as con:
         measured = round_metrics(con, run, round)
-    for name, value in by_hand(warehouse_of_two_runs, run, round).items():
+    for name, value in by_hand(finished_warehouse, run, round).items():
         assert getattr(measured, name) == pytest.approx(value, abs=1e-8), name
 
 
 def test_greedy_answers_and_the_newest_slice_are_told_apart(
-    warehouse_of_two_runs: Warehouse,
+    finished_warehouse: Warehouse,
 ) -> None:
-    with warehouse_of_two_runs.connect() as con:
+    with finished_warehouse.connect() as con:
         m = round_metrics(con, "votes", 2)
     assert m.newest_difficulty == 3
     assert m.greedy_accuracy is not None and m.majority_accuracy is not None
@@ -59,8 +57,8 @@ def test_greedy_answers_and_the_newest_slice_are_told_apart(
     assert m.num_samples == 24 * 4 and sum(m.verdicts.values()) == 24 * 4
 
 
-def test_an_empty_round_has_zero_counts_and_nothing_else(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_an_empty_round_has_zero_counts_and_nothing_else(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         assert round_metrics(con, "labels", 99) == RoundMetrics()
 
 
@@ -109,7 +107,7 @@ def test_kept_metrics_come_back_and_foreign_keys_are_ignored() -> None:
     assert RoundMetrics.from_dict(kept) == metrics
 
 
-def test_earlier_rounds_are_those_before_in_order(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_earlier_rounds_are_those_before_in_order(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         assert [number for number, _ in earlier_rounds(con, "labels", 3)] == [1, 2]
         assert earlier_rounds(con, "labels", 1) == []

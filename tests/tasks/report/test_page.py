@@ -30,9 +30,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def page(warehouse_of_two_runs: Warehouse) -> Page:
-    return Page(render_report(warehouse_of_two_runs))
+@pytest.fixture(scope="module")
+def page(finished_warehouse: Warehouse) -> Page:
+    return Page(render_report(finished_warehouse))
 
 
 def test_model_written_markup_stays_text(page: Page) -> None:
@@ -68,9 +68,8 @@ def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
     assert any(value and value.startswith("default-src 'none'") for value in policy)
 
 
-def test_the_page_shows_the_numbers_of_the_table(warehouse_of_two_runs: Warehouse) -> None:
-    page = Page(render_report(warehouse_of_two_runs))
-    with warehouse_of_two_runs.connect() as con:
+def test_the_page_shows_the_numbers_of_the_table(page: Page, finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         rows = round_table_rows(con)
     for row in rows:
         for column in ("accuracy", "change", "samples", "training rows", "labels right"):
@@ -90,11 +89,11 @@ def test_story_stop_reasons_samples_lineage_and_queries_are_there(page: Page) ->
         assert expected in page.text, expected
 
 
-def test_queries_on_the_page_run(warehouse_of_two_runs: Warehouse) -> None:
+def test_queries_on_the_page_run(finished_warehouse: Warehouse) -> None:
     from tasks.report.page import _queries
     from tasks.report.samples import lineage_example
 
-    with warehouse_of_two_runs.connect() as con:
+    with finished_warehouse.connect() as con:
         queries = _queries("labels", 3, lineage_example(con, "labels"))
         assert len(queries) == 3
         assert all(con.execute(query).fetchall() for _, query in queries)
@@ -108,12 +107,12 @@ def test_plots_of_all_runs_are_inlined_with_ids_of_their_own(page: Page) -> None
     assert {target.removeprefix("#") for target in targets} <= set(page.ids)
 
 
-def test_the_same_warehouse_gives_the_same_page(warehouse_of_two_runs: Warehouse) -> None:
-    assert render_report(warehouse_of_two_runs) == render_report(warehouse_of_two_runs)
+def test_the_same_warehouse_gives_the_same_page(finished_warehouse: Warehouse) -> None:
+    assert render_report(finished_warehouse) == render_report(finished_warehouse)
 
 
-def test_a_selected_run_is_reported_alone(warehouse_of_two_runs: Warehouse) -> None:
-    page = Page(render_report(warehouse_of_two_runs, ["labels"]))
+def test_a_selected_run_is_reported_alone(finished_warehouse: Warehouse) -> None:
+    page = Page(render_report(finished_warehouse, ["labels"]))
     assert "model-labels-2" in page.text and "model-votes" not in page.text
 
 
@@ -122,21 +121,21 @@ def test_an_empty_warehouse_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_writing_replaces_the_file_and_leaves_nothing_else(
-    warehouse_of_two_runs: Warehouse, tmp_path: Path
+    finished_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     target = tmp_path / "new folder" / "report.html"
-    assert write_report(warehouse_of_two_runs, target) == target
+    assert write_report(finished_warehouse, target) == target
     first = target.read_text(encoding="utf-8")
-    write_report(warehouse_of_two_runs, target)
+    write_report(finished_warehouse, target)
     assert target.read_text(encoding="utf-8") == first
     assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
 
 def test_a_report_that_cannot_be_made_leaves_the_old_one(
-    warehouse_of_two_runs: Warehouse, tmp_path: Path
+    finished_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     target = tmp_path / "report.html"
     target.write_text("old", encoding="utf-8")
     with pytest.raises(ReportError, match="nope"):
-        write_report(warehouse_of_two_runs, target, ["nope"])
+        write_report(finished_warehouse, target, ["nope"])
     assert target.read_text(encoding="utf-8") == "old"

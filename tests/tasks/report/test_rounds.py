@@ -10,8 +10,8 @@ from tasks.errors import ReportError
 from tasks.report.rounds import Note, parse_note, read_rounds, round_table_rows
 
 
-def test_every_round_has_one_row_with_the_same_columns(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_every_round_has_one_row_with_the_same_columns(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         rows = round_table_rows(con)
     assert [(row["run"], row["round"]) for row in rows] == [
         ("labels", "1"),
@@ -24,17 +24,17 @@ def test_every_round_has_one_row_with_the_same_columns(warehouse_of_two_runs: Wa
 
 
 def test_accuracy_is_the_childs_and_the_change_is_against_the_parent(
-    warehouse_of_two_runs: Warehouse,
+    finished_warehouse: Warehouse,
 ) -> None:
-    with warehouse_of_two_runs.connect() as con:
+    with finished_warehouse.connect() as con:
         first, second, third = round_table_rows(con, ["labels"])
     assert (first["accuracy"], first["change"]) == ("72.0% [66.0, 78.0]", "+22.0")
     assert (second["accuracy"], second["change"]) == ("90.0% [84.0, 96.0]", "+18.0")
     assert third["change"] == "-1.0"
 
 
-def test_a_stopped_round_has_no_accuracy_and_says_why(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_a_stopped_round_has_no_accuracy_and_says_why(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         stopped = read_rounds(con, ["votes"])[-1]
         row = round_table_rows(con, ["votes"])[-1]
     assert (row["verdict"], row["accuracy"], row["change"]) == ("stopped", "-", "-")
@@ -63,10 +63,10 @@ def test_kept_metrics_are_not_measured_again(warehouse_of_two_runs: Warehouse) -
 
 
 def test_an_unknown_run_is_named_with_those_there_are(
-    warehouse_of_two_runs: Warehouse, tmp_path: Path
+    finished_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     with (
-        warehouse_of_two_runs.connect() as con,
+        finished_warehouse.connect() as con,
         pytest.raises(ReportError, match="'nope' is not in the warehouse; it holds labels, votes"),
     ):
         round_table_rows(con, ["labels", "nope"])

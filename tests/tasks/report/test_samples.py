@@ -7,8 +7,8 @@ from storage import Warehouse
 from tasks.report.samples import brief, lineage_example, sample_rows, visible
 
 
-def test_shown_samples_differ_in_verdict_and_fate(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_shown_samples_differ_in_verdict_and_fate(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         shown = sample_rows(con, "labels", [1, 3])
         assert shown == sample_rows(con, "labels", [1, 3])
     assert {s.round for s in shown} == {1, 3}
@@ -22,8 +22,8 @@ def test_shown_samples_differ_in_verdict_and_fate(warehouse_of_two_runs: Warehou
         assert s.selected != (s.reason is not None)
 
 
-def test_lineage_names_what_made_the_row(warehouse_of_two_runs: Warehouse) -> None:
-    with warehouse_of_two_runs.connect() as con:
+def test_lineage_names_what_made_the_row(finished_warehouse: Warehouse) -> None:
+    with finished_warehouse.connect() as con:
         lineage = lineage_example(con, "labels")
         assert lineage_example(con, "no such run") is None
     assert lineage is not None
