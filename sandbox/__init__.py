@@ -1,0 +1,38 @@
+"""Runs untrusted programs and says what happened; knows nothing of models, tables or Prefect.
+
+Programs run in *cells*: jails without network, host files or environment, whose first process is a
+warm Python that forks once per program. The verdict is decided out here. Where no backend isolates,
+`open_sandbox` raises `SandboxUnavailableError`; nothing ever runs unprotected.
+
+Example:
+    with open_sandbox("auto", workers=2) as box:
+        for execution in box.run([Program(id="a", source="print(1 + 1)", expected_stdout="2")]):
+            print(execution.verdict)
+"""
+
+from sandbox.doctor import Diagnosis, diagnose
+from sandbox.errors import (
+    SandboxClosedError,
+    SandboxError,
+    SandboxUnavailableError,
+    SandboxUsageError,
+)
+from sandbox.limits import Limits
+from sandbox.opening import open_sandbox
+from sandbox.pool import Sandbox
+from sandbox.programs import Execution, Program, Verdict
+
+__all__ = [
+    "Diagnosis",
+    "Execution",
+    "Limits",
+    "Program",
+    "Sandbox",
+    "SandboxClosedError",
+    "SandboxError",
+    "SandboxUnavailableError",
+    "SandboxUsageError",
+    "Verdict",
+    "diagnose",
+    "open_sandbox",
+]

@@ -1,0 +1,1 @@
+"""Ways to build a cell. `namespaces` is the embedded default on Linux."""

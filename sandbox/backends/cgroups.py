@@ -1,0 +1,224 @@
+"""Control groups of cells: create, read, remove, and sweep what a killed parent left behind."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+_NAME = re.compile(r"selfloom-(\d+)-(\d+)-(\d+)-\d+")
+_V1_CONTROLLERS = ("memory", "pids", "cpuacct")
+
+
+class Usage(NamedTuple):
+    """Counters of a group since it was made; None where the kernel does not count."""
+
+    cpu_ns: int | None
+    oom_kills: int
+    refused_forks: int
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """Where groups can be made on this machine.
+
+    Attributes:
+        version: 1 or 2.
+        folders: Controller name to the folder that takes new groups; one entry `all` for
+            version 2.
+    """
+
+    version: int
+    folders: dict[str, Path]
+
+    @property
+    def label(self) -> str:
+        """The value for `limits_enforced_by`."""
+        return f"cgroup-v{self.version}"
+
+
+def _mounts(mountinfo: str) -> list[tuple[str, str, str, str]]:
+    found = []
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        root, point = left.split()[3:5]
+        kind, _, options = right.split()[:3]
+        if kind in ("cgroup", "cgroup2"):
+            found.append((kind, root, point, options))
+    return found
+
+
+def _own_folder(root: str, point: str, path: str) -> Path | None:
+    relative = os.path.relpath(path, root) if root != "/" else path.lstrip("/")
+    folder = Path(point) / relative
+    return folder if not relative.startswith("..") and folder.is_dir() else None
+
+
+def _takes_groups(folder: Path) -> bool:
+    """Try it: permission bits do not show a read-only mount or a missing delegation."""
+    probe = folder / f"{owner_prefix()}-0"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def owner_prefix() -> str:
+    """Return the start of the names of this process's groups: pid namespace, pid, start time."""
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    return f"selfloom-{namespace}-{os.getpid()}-{_start_time(os.getpid())}"
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+def _find_v1(mounts: Sequence[tuple[str, str, str, str]], own: dict[str, str]) -> Hierarchy | None:
+    folders = {}
+    for controller in _V1_CONTROLLERS:
+        for kind, root, point, options in mounts:
+            if kind == "cgroup" and controller in options.split(","):
+                folder = _own_folder(root, point, own.get(controller, "/"))
+                if folder is not None and _takes_groups(folder):
+                    folders[controller] = folder
+    return Hierarchy(1, folders) if {"memory", "pids"} <= set(folders) else None
+
+
+def _find_v2(mounts: Sequence[tuple[str, str, str, str]], own: dict[str, str]) -> Hierarchy | None:
+    for kind, root, point, _ in mounts:
+        folder = _own_folder(root, point, own.get("", "/")) if kind == "cgroup2" else None
+        # Below the nearest ancestor that hands the controllers on: our own group holds processes,
+        # and such a group cannot.
+        while folder is not None and folder.is_relative_to(point):
+            with contextlib.suppress(OSError):
+                handed_on = (folder / "cgroup.subtree_control").read_text().split()
+                movable = os.access(folder / "cgroup.procs", os.W_OK)
+                if {"memory", "pids"} <= set(handed_on) and movable and _takes_groups(folder):
+                    return Hierarchy(2, {"all": folder})
+            folder = folder.parent
+    return None
+
+
+def find_hierarchy() -> Hierarchy | None:
+    """Return where this process can limit memory and processes of a group, None if nowhere."""
+    try:
+        mounts = _mounts(Path("/proc/self/mountinfo").read_text())
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    own = {}
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        own.update(dict.fromkeys(names.split(","), path))
+    return _find_v1(mounts, own) or _find_v2(mounts, own)
+
+
+class Group:
+    """The control group of one cell.
+
+    Args:
+        hierarchy: Where to make it.
+        name: Folder name; starts with `owner_prefix()`.
+        memory_bytes: Limit of memory, swap included.
+        processes: Limit of processes and threads.
+    """
+
+    def __init__(
+        self, hierarchy: Hierarchy, name: str, *, memory_bytes: int, processes: int
+    ) -> None:
+        self._version = hierarchy.version
+        self.folders = {key: folder / name for key, folder in hierarchy.folders.items()}
+        for folder in self.folders.values():
+            folder.mkdir(exist_ok=True)
+        self._memory = self.folders.get("memory") or self.folders["all"]
+        self._pids = self.folders.get("pids") or self.folders["all"]
+        if self._version == 1:
+            (self._memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
+            self._optional("memory.memsw.limit_in_bytes", str(memory_bytes))
+        else:
+            (self._memory / "memory.max").write_text(str(memory_bytes))
+            self._optional("memory.swap.max", "0")
+        (self._pids / "pids.max").write_text(str(processes))
+
+    def _optional(self, name: str, value: str) -> None:
+        # Kernels without swap accounting do not have these files.
+        if (self._memory / name).exists():
+            (self._memory / name).write_text(value)
+
+    def usage(self) -> Usage:
+        """Return the counters now."""
+        if self._version == 1:
+            cpu_folder = self.folders.get("cpuacct")
+            cpu = int((cpu_folder / "cpuacct.usage").read_bytes()) if cpu_folder else None
+            oom = _field(self._memory / "memory.oom_control", b"oom_kill")
+            peak = int((self._memory / "memory.max_usage_in_bytes").read_bytes())
+        else:
+            used = _field(self._memory / "cpu.stat", b"usage_usec")
+            cpu = used * 1000 if used is not None else None
+            oom = _field(self._memory / "memory.events", b"oom_kill")
+            # Not resettable before Linux 6.12, so it cannot speak for a single program.
+            peak = None
+        refused = _field(self._pids / "pids.events", b"max")
+        return Usage(cpu, oom or 0, refused or 0, peak)
+
+    def reset_peak(self) -> None:
+        """Start a new measurement of the highest memory use, where the kernel can."""
+        if self._version == 1:
+            (self._memory / "memory.max_usage_in_bytes").write_bytes(b"0")
+
+
+def _field(path: Path, name: bytes) -> int | None:
+    try:
+        for line in path.read_bytes().splitlines():
+            key, _, value = line.partition(b" ")
+            if key == name:
+                return int(value)
+    except OSError:
+        return None
+    return None
+
+
+def remove_group(folder: Path, timeout_s: float = 2.0) -> bool:
+    """Kill what is in a group and remove its folder; return whether it is gone."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            folder.rmdir()
+            return True
+        except FileNotFoundError:
+            return True
+        except OSError:
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+
+
+def sweep_stale_groups(hierarchy: Hierarchy) -> list[str]:
+    """Remove groups whose owner no longer lives; return their names.
+
+    Owners in another pid namespace are left alone: from here they look dead.
+    """
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    removed = []
+    for base in hierarchy.folders.values():
+        for folder in base.glob("selfloom-*"):
+            match = _NAME.fullmatch(folder.name)
+            if match is None or int(match[1]) != namespace:
+                continue
+            if _start_time(int(match[2])) != int(match[3]) and remove_group(folder):
+                removed.append(folder.name)
+    return sorted(set(removed))

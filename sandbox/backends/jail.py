@@ -1,0 +1,210 @@
+"""What a namespaces cell sees of the host, and the commands that build it.
+
+The same layout in two dialects: `bwrap` arguments, and a description for `cell/root.py`, which
+`unshare` starts as process 1 of the new namespaces.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sandbox.errors import SandboxUnavailableError, SandboxUsageError
+from sandbox.limits import Limits
+
+Builder = Literal["bwrap", "unshare"]
+
+CODE_PATH = "/opt/selfloom"
+PACKAGE_PATH = "/opt/packages"
+
+# Imported once per cell instead of once per program.
+PRELOAD = (
+    "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect", "io", "itertools",
+    "json", "math", "numbers", "operator", "random", "re", "statistics", "string", "textwrap",
+    "time", "typing",
+)  # fmt: skip
+
+# Fixed, so that a program prints the same on every machine; no name of it comes from the host.
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp",
+    "USER": "program",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_REPLACED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run")
+_KEPT_CAPABILITIES = ("SYS_ADMIN", "SETPCAP", "SETUID", "SETGID", "KILL")
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """Everything that decides what a cell looks like.
+
+    Attributes:
+        builder: Which tool builds it.
+        builder_path: Path of the tool.
+        limits: Limits of every program.
+        uid: User id of programs; None where only the caller's own can be used.
+        cgroup: Whether a control group limits memory and processes.
+        packages: Folders of extra Python packages, bound read-only.
+    """
+
+    builder: Builder
+    builder_path: str
+    limits: Limits
+    uid: int | None
+    cgroup: bool
+    packages: tuple[Path, ...] = ()
+
+
+def interpreter() -> tuple[Path, Path]:
+    """Return the executable and the prefix of the Python that programs run under.
+
+    Raises:
+        SandboxUnavailableError: It lies in a folder that a cell has to replace.
+    """
+    executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    prefix = Path(sys.base_prefix).resolve()
+    for folder in _REPLACED:
+        if prefix.is_relative_to(folder):
+            raise SandboxUnavailableError(
+                f"Python is installed in {prefix}, but a cell has its own empty {folder}; "
+                "use a Python that is installed elsewhere (a virtual environment there is fine)"
+            )
+    return executable, prefix
+
+
+def check_packages(packages: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Return package folders as absolute paths.
+
+    Raises:
+        SandboxUsageError: One is not a folder.
+    """
+    paths = tuple(Path(path).resolve() for path in packages)
+    for path in paths:
+        if not path.is_dir():
+            raise SandboxUsageError(
+                f"packages: {path} is not a folder; give folders that hold importable packages, "
+                "for example the site-packages of a virtual environment"
+            )
+    return paths
+
+
+def _binds(jail: Jail) -> list[tuple[str, str]]:
+    _, prefix = interpreter()
+    binds = [("/usr", "/usr")]
+    if not prefix.is_relative_to("/usr"):
+        binds.append((str(prefix), str(prefix)))
+    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
+        if os.path.isdir(name) and not os.path.islink(name):
+            binds.append((name, name))
+    # Without it the loader misses libraries of Pythons built below /usr/local.
+    if os.path.exists("/etc/ld.so.cache"):
+        binds.append(("/etc/ld.so.cache", "/etc/ld.so.cache"))
+    cell_code = Path(__file__).resolve().parent.parent / "cell"
+    binds.append((str(cell_code), f"{CODE_PATH}/sandbox/cell"))
+    binds += [(f"{cell_code}/etc/{name}", f"/etc/{name}") for name in ("passwd", "group", "hosts")]
+    binds += [(str(path), f"{PACKAGE_PATH}/{i}") for i, path in enumerate(jail.packages)]
+    return binds
+
+
+def _symlinks() -> list[tuple[str, str]]:
+    names = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+    links = [(os.readlink(name), name) for name in names if os.path.islink(name)]
+    links += [("/proc/self/fd", "/dev/fd"), ("/tmp", "/var/tmp")]
+    links += [(f"/proc/self/fd/{i}", f"/dev/{n}") for i, n in enumerate(("stdin", "stdout"))]
+    return [*links, ("/proc/self/fd/2", "/dev/stderr")]
+
+
+def zygote_config(jail: Jail) -> dict[str, Any]:
+    """Return what process 1 is told at its start; plain JSON values."""
+    limits = jail.limits
+    return {
+        "wall_s": limits.wall_s,
+        "cpu_s": limits.cpu_s,
+        "memory_mib": limits.memory_mib,
+        "stdout_kib": limits.stdout_kib,
+        "stderr_kib": limits.stderr_kib,
+        "file_mib": limits.file_mib,
+        "tmp_mib": limits.tmp_mib,
+        "tmp_inodes": limits.tmp_inodes,
+        "open_files": limits.open_files,
+        # One more for process 1, which counts where programs run under its uid.
+        "processes": None if jail.cgroup else limits.processes + 1,
+        "cgroup": jail.cgroup,
+        "uid": jail.uid,
+        "mount_scratch": jail.builder == "bwrap",
+        "code_path": CODE_PATH,
+        "packages": [f"{PACKAGE_PATH}/{i}" for i in range(len(jail.packages))],
+        "preload": list(PRELOAD),
+    }
+
+
+def _zygote_argv(jail: Jail) -> list[str]:
+    start = f"import sys; sys.path.insert(0, {CODE_PATH!r}); "
+    start += "from sandbox.cell.zygote import main; main()"
+    # Not -I: it would ignore PYTHONHASHSEED. The environment is ours anyway.
+    flags = ["-s", "-S", "-P", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", start]
+    return [str(interpreter()[0]), *flags, json.dumps(zygote_config(jail))]
+
+
+def unshare_argv(jail: Jail) -> list[str]:
+    """Return the command of an `unshare` cell."""
+    layout = {
+        "hostname": "cell",
+        "binds": _binds(jail),
+        "devices": _DEVICES,
+        "symlinks": _symlinks(),
+        "tmp_mib": jail.limits.tmp_mib,
+        "tmp_inodes": jail.limits.tmp_inodes,
+        "argv": _zygote_argv(jail),
+        "environment": ENVIRONMENT,
+    }
+    root = Path(__file__).resolve().parent.parent / "cell" / "root.py"
+    spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup"]
+    if jail.uid is None:
+        spaces = ["--user", "--map-root-user", *spaces]
+    return [
+        *(jail.builder_path, *spaces, "--fork", "--kill-child=SIGKILL", "--"),
+        *(str(interpreter()[0]), "-s", "-S", "-P", str(root), json.dumps(layout)),
+    ]
+
+
+def bwrap_argv(jail: Jail) -> list[str]:
+    """Return the command of a `bwrap` cell."""
+    argv = [jail.builder_path, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    argv += ["--unshare-cgroup-try", "--hostname", "cell", "--as-pid-1", "--die-with-parent"]
+    argv += ["--new-session", "--clearenv"]
+    if jail.uid is None:
+        argv += ["--unshare-user", "--uid", "0", "--gid", "0"]
+    argv += ["--cap-drop", "ALL"]
+    for capability in _KEPT_CAPABILITIES:
+        argv += ["--cap-add", f"CAP_{capability}"]
+    for name, value in ENVIRONMENT.items():
+        argv += ["--setenv", name, value]
+    for source, target in _binds(jail):
+        argv += ["--ro-bind", source, target]
+    for device in _DEVICES:
+        argv += ["--dev-bind", device, device]
+    for target, path in _symlinks():
+        argv += ["--symlink", target, path]
+    argv += ["--proc", "/proc", "--dir", "/tmp", "--dir", "/dev/shm", "--chdir", "/"]
+    argv += ["--remount-ro", "/", "--"]
+    return [*argv, *_zygote_argv(jail)]
+
+
+def command(jail: Jail) -> list[str]:
+    """Return the command that starts process 1 of a cell."""
+    return bwrap_argv(jail) if jail.builder == "bwrap" else unshare_argv(jail)

@@ -1,0 +1,35 @@
+"""CPU time and memory of all processes of a cell, from its own `/proc`.
+
+Works without any cgroup, and sees children that were never waited for, which `rusage` misses.
+"""
+
+import os
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def measure_cell(own_pid: int, proc: str = "/proc") -> tuple[float, int]:
+    """Return CPU seconds and bytes of private memory of every process but `own_pid`.
+
+    Args:
+        own_pid: The process to leave out.
+        proc: Where the process file system is mounted.
+    """
+    ticks = 0
+    pages = 0
+    for name in os.listdir(proc):
+        if not name.isdigit() or int(name) == own_pid:
+            continue
+        try:
+            with open(f"{proc}/{name}/stat", "rb") as file:
+                stat = file.read()
+            with open(f"{proc}/{name}/statm", "rb") as file:
+                statm = file.read().split()
+        except OSError:
+            continue  # It ended between the listing and the reading.
+        # The command name may hold blanks and brackets; the fields after it cannot.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        ticks += sum(int(field) for field in fields[11:15])
+        pages += int(statm[1]) - int(statm[2])
+    return ticks / _TICKS, pages * _PAGE

@@ -1,0 +1,207 @@
+"""Runs one program in a freshly forked child of process 1 and reports how it ended.
+
+Everything here happens in the program's own process, so nothing here is secret and nothing that it
+reports is proof: it tells an early exit from a finished program, no more. Functions are bound to
+module globals at import so that a program that patches `os` does not change how it is reported.
+"""
+
+import ast
+import atexit
+import builtins
+import gc
+import linecache
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable
+
+from sandbox.cell.frames import PAYLOAD_HEADER, Ending, pack_record
+
+FILE_NAME = "main.py"
+
+_write, _exit, _getpid = os.write, os._exit, os.getpid
+_compile, _exec = builtins.compile, builtins.exec
+_print_exception = traceback.print_exception
+_shut_threads = threading._shutdown  # type: ignore[attr-defined]
+_run_exit_hooks = atexit._run_exitfuncs
+_default_hook = sys.excepthook
+_stdout = sys.stdout
+
+# What a source that is no program can make the compiler raise.
+_NOT_COMPILED = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
+
+
+def read_exactly(fd: int, size: int) -> bytes:
+    """Return `size` bytes from a descriptor, fewer only at its end."""
+    parts = []
+    while size > 0:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def receive_job(fd: int) -> tuple[bytes, bytes, bytes]:
+    """Return nonce, source and stdin bytes of the job waiting on `fd`."""
+    header = read_exactly(fd, PAYLOAD_HEADER.size)
+    nonce, source_length, stdin_length = PAYLOAD_HEADER.unpack(header)
+    return nonce, read_exactly(fd, source_length), read_exactly(fd, stdin_length)
+
+
+def give_stdin(data: bytes) -> None:
+    """Put `data` behind descriptor 0: a file in memory, so no write end is left anywhere."""
+    if not data:
+        return  # Descriptor 0 is /dev/null since process 1 started.
+    fd = os.memfd_create("stdin")
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.dup2(fd, 0)
+    os.close(fd)
+
+
+def last_leaf(tree: ast.Module) -> ast.stmt | None:
+    """Return the statement after which nothing is left to run on the straight path."""
+    body: list[ast.stmt] = tree.body
+    statement: ast.stmt | None = None
+    while body:
+        statement = body[-1]
+        if isinstance(statement, ast.With) or (
+            isinstance(statement, ast.If) and not statement.orelse
+        ):
+            body = statement.body
+        else:
+            break
+    return statement
+
+
+def exits_at_end(source: str, trace: types.TracebackType | None) -> bool:
+    """Whether a `SystemExit` left the program at its last statement.
+
+    `sys.exit(main())` on the last line is how many programs end; the same call with statements
+    after it, or inside a function, ended something early.
+    """
+    if trace is None or trace.tb_next is not None:
+        return False
+    leaf = last_leaf(ast.parse(source))
+    return leaf is not None and trace.tb_lineno >= leaf.lineno
+
+
+def _exit_code(error: SystemExit) -> int:
+    code = error.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return int(code) & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _note(error: BaseException) -> str:
+    try:
+        name = type(error).__name__
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            name += ":" + error.name
+        return str(name)
+    except BaseException:
+        return "unprintable"
+
+
+def _show(error: BaseException, trace: types.TracebackType | None) -> None:
+    """Print a traceback as the interpreter would, through the program's own hook if it set one."""
+    try:
+        if sys.excepthook is _default_hook:
+            _print_exception(type(error), error, trace, file=sys.stderr)
+        else:
+            sys.excepthook(type(error), error, trace)
+    except BaseException:
+        # A program that breaks its own error message has still failed, which is all we say.
+        return
+
+
+def _prepare(name: str, source: str) -> types.ModuleType:
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__file__=name, __builtins__=builtins)
+    sys.modules["__main__"] = module
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    sys.argv = [name]
+    # The zygote ignores what process 1 must ignore; a program expects Python's own handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.enable()
+    # Same draws on every run: a training row must be reproducible from its program.
+    random.seed(0)
+    return module
+
+
+def _run(source_bytes: bytes) -> tuple[Ending, int, str]:
+    try:
+        source = source_bytes.decode("utf-8").removeprefix("\ufeff")
+        code = _compile(source, FILE_NAME, "exec", dont_inherit=True)
+    except _NOT_COMPILED as error:
+        _show(error, None)
+        return Ending.NOT_COMPILED, 1, _note(error)
+    module = _prepare(FILE_NAME, source)
+    try:
+        _exec(code, module.__dict__)
+    except SystemExit as error:
+        trace = error.__traceback__.tb_next if error.__traceback__ else None
+        status = _exit_code(error)
+        if status == 0 and exits_at_end(source, trace):
+            return Ending.END, 0, ""
+        return Ending.EXIT, status, ""
+    except BaseException as error:
+        trace = error.__traceback__.tb_next if error.__traceback__ else None
+        _show(error, trace)
+        return Ending.EXCEPTION, 1, _note(error)
+    return Ending.END, 0, ""
+
+
+def _close_down() -> bool:
+    """Do what the interpreter does at exit; return whether standard output was written out."""
+    try:
+        _shut_threads()
+        _run_exit_hooks()
+    except BaseException as error:
+        _show(error, error.__traceback__)
+    written = True
+    for stream in (sys.stdout, _stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:
+            written = written and stream is not _stdout
+    return written
+
+
+def run_program(job_fd: int, record_fd: int, before: Callable[[], None]) -> None:
+    """Run the job waiting on `job_fd` and leave the process; never returns.
+
+    Args:
+        job_fd: Read end of the pipe with the payload; closed before the program starts.
+        record_fd: Where the end record goes.
+        before: Called when the job was read, right before the program starts.
+    """
+    nonce, source, stdin = receive_job(job_fd)
+    os.close(job_fd)
+    give_stdin(stdin)
+    before()
+    pid = _getpid()
+    _write(record_fd, pack_record(nonce, Ending.STARTED, 0, ""))
+    ending, exit_code, note = _run(source)
+    written = _close_down()
+    # A program that forks without exec comes through here once per process; only the first counts.
+    if _getpid() == pid:
+        if not written and ending == Ending.END:
+            ending, exit_code, note = Ending.EXCEPTION, 120, "unflushed output"
+        try:
+            _write(record_fd, pack_record(nonce, ending, exit_code, note))
+        except OSError:
+            exit_code = exit_code or 0  # It closed our descriptor: no record, an early exit.
+    _exit(exit_code)

@@ -1,0 +1,168 @@
+"""Proves before the first program that a cell holds: canaries that must fail, and must pass.
+
+A jail that was built without an error can still leak, for example where a security module or an
+outer container takes a part of it away silently.
+"""
+
+import textwrap
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sandbox.backends.base import Backend
+from sandbox.backends.jail import ENVIRONMENT, interpreter
+from sandbox.errors import SandboxUnavailableError
+from sandbox.judging import compare_lines
+from sandbox.limits import Limits
+from sandbox.pool import Sandbox
+from sandbox.programs import Execution, Program, Verdict
+
+_ROOT_ENTRIES = frozenset(
+    "bin boot dev etc lib lib32 lib64 libx32 opt proc sbin tmp usr var".split()
+)
+
+
+class Canary(NamedTuple):
+    """A program with a known right end.
+
+    Attributes:
+        name: What it proves.
+        source: The program.
+        holds: Whether the end was the right one.
+    """
+
+    name: str
+    source: str
+    holds: Callable[[Execution], bool]
+
+
+def _prints(text: str) -> Callable[[Execution], bool]:
+    return lambda execution: (
+        execution.verdict is Verdict.ACCEPTED and execution.stdout.strip() == text
+    )
+
+
+def _only_root_entries(execution: Execution) -> bool:
+    allowed = _ROOT_ENTRIES | {interpreter()[1].parts[1]}
+    return execution.verdict is Verdict.ACCEPTED and set(execution.stdout.split()) <= allowed
+
+
+_NETWORK = """
+    import socket
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET):
+        try:
+            socket.socket(family, socket.SOCK_RAW if family > 10 else socket.SOCK_STREAM)
+        except OSError:
+            continue
+        print("open", family)
+    print("done")
+"""
+_PRIVILEGES = """
+    import ctypes
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    for key in ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "CapBnd", "CapAmb"):
+        print(int(status[key].strip(), 16), end=" ")
+    libc = ctypes.CDLL(None)
+    print(libc.unshare(0x10000000), libc.mount(b"none", b"/tmp", b"tmpfs", 0, b""))
+"""
+_WRITES = """
+    for path in ("/x", "/etc/x", "/usr/x", "/etc/passwd", "/proc/sys/kernel/hostname", "/dev/x"):
+        try:
+            open(path, "w").close()
+        except OSError:
+            continue
+        print("wrote", path)
+    print("done")
+"""
+_LEAVE = """
+    import os, time
+    for folder in ("/tmp", "/dev/shm"):
+        open(folder + "/left", "w").close()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(60)
+        os._exit(0)
+    print("left")
+"""
+_LOOK = """
+    import os
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    print(os.listdir("/tmp"), os.listdir("/dev/shm"), sorted(pids - {1, os.getpid()}))
+"""
+_DESCRIPTORS = """
+    import os
+    extra = []
+    for fd in range(3, 4096):
+        try:
+            os.fstat(fd)
+            extra.append(fd)
+        except OSError:
+            pass
+    print(len(extra))
+"""
+_FORKS = """
+    import os, time
+    for i in range({processes} + 1):
+        try:
+            if os.fork() == 0:
+                time.sleep(60)
+        except OSError:
+            print("refused")
+            break
+"""
+
+
+def canaries(limits: Limits) -> list[Canary]:
+    """Return the canaries, in an order that matters: `nothing stays` looks for what came before."""
+    forks = textwrap.dedent(_FORKS).format(processes=limits.processes)
+    found = [
+        Canary("programs run", "print(1 + 1)", _prints("2")),
+        Canary("no network", _NETWORK, _prints("done")),
+        Canary("no host files", "import os; print(*os.listdir('/'))", _only_root_entries),
+        Canary("no privileges", _PRIVILEGES, _prints("1 2 0 0 0 0 -1 -1")),
+        Canary("read-only system", _WRITES, _prints("done")),
+        Canary(
+            "clean environment",
+            "import os; print(*sorted(set(os.environ) - {'LC_CTYPE'}))",
+            _prints(" ".join(sorted(ENVIRONMENT))),
+        ),
+        Canary("no descriptors but the report pipe", _DESCRIPTORS, _prints("1")),
+        Canary("leaving things", _LEAVE, _prints("left")),
+        Canary("nothing stays", _LOOK, _prints("[] [] []")),
+        Canary(
+            "memory limit",
+            f"bytearray({limits.memory_mib * 16} << 20)",
+            lambda execution: execution.verdict is Verdict.MEMORY_LIMIT,
+        ),
+    ]
+    # Filling a large limit takes longer than it proves anything.
+    if limits.processes <= 128:
+        found.append(Canary("process limit", forks, _prints("refused")))
+    return [
+        canary._replace(source=textwrap.dedent(canary.source).strip()) for canary in found
+    ]
+
+
+_passed: set[tuple[object, ...]] = set()
+
+
+def check_once(backend: Backend, limits: Limits) -> None:
+    """Run the canaries, once per process, backend and limits.
+
+    Raises:
+        SandboxUnavailableError: A canary did not end as it must; names it.
+    """
+    key = (type(backend), str(backend.describe()), limits)
+    if key in _passed:
+        return
+    chosen = canaries(limits)
+    with Sandbox(backend, 1, limits, compare_lines) as box:
+        programs = [Program(id=canary.name, source=canary.source) for canary in chosen]
+        executions = list(box.run(programs))
+    for canary, execution in zip(chosen, executions, strict=True):
+        if not canary.holds(execution):
+            raise SandboxUnavailableError(
+                f"the self-test {canary.name!r} failed: verdict {execution.verdict}, "
+                f"stdout {execution.stdout[:200]!r}, stderr {execution.stderr[-300:]!r}"
+            )
+    _passed.add(key)
