@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -130,38 +130,43 @@ def headroom(results: Sequence[ProblemResult], spec: HeadroomSpec | None = None)
     vote = np.array([maj_at_k(r.answers, r.correct, k) for r in used], dtype=np.float64)
     found = pass_at_k([len(r.correct) for r in used], [sum(r.correct) for r in used], k)
     coverage, precision = _confident(used, spec.confident_share)
-    gains = {
-        "vote": (vote - greedy, float((vote - greedy).mean())),
-        "found": (found - greedy, float((found - greedy).mean())),
-    }
-    intervals = {name: _interval(values, spec) for name, (values, _) in gains.items()}
-    vote_helps = gains["vote"][1] >= spec.min_gain and intervals["vote"].low > 0.0
-    found_helps = gains["found"][1] >= spec.min_gain and intervals["found"].low > 0.0
-    precise = (
-        precision is not None and precision >= spec.min_precision and coverage >= spec.min_coverage
-    )
-    loop: Loop = "label_free" if vote_helps or precise else "labels" if found_helps else "none"
-    numbers = (
-        f"greedy {greedy.mean():.3f}, maj@{k} {vote.mean():.3f} ({gains['vote'][1]:+.3f}), "
-        f"pass@{k} {found.mean():.3f} ({gains['found'][1]:+.3f}), labels at vote share >= "
-        f"{spec.confident_share:g}: coverage {coverage:.3f}, precision "
-        f"{'none' if precision is None else format(precision, '.3f')}"
-    )
-    return Headroom(
-        loop=loop,
-        reason=f"{_explain(loop, vote_helps)} On {len(used)} problems: {numbers}.",
+    measured = Headroom(
+        loop="none",
+        reason="",
         num_problems=len(used),
         num_samples=k,
         greedy=float(greedy.mean()),
         vote=float(vote.mean()),
         verification=float(found.mean()),
-        vote_gain=gains["vote"][1],
-        vote_gain_interval=intervals["vote"],
-        verification_gain=gains["found"][1],
-        verification_gain_interval=intervals["found"],
+        vote_gain=float((vote - greedy).mean()),
+        vote_gain_interval=_interval(vote - greedy, spec),
+        verification_gain=float((found - greedy).mean()),
+        verification_gain_interval=_interval(found - greedy, spec),
         confident_coverage=coverage,
         confident_precision=precision,
     )
+    return _judged(measured, spec)
+
+
+def _judged(m: Headroom, spec: HeadroomSpec) -> Headroom:
+    """Returns the measurement with its loop and reason."""
+    vote_helps = m.vote_gain >= spec.min_gain and m.vote_gain_interval.low > 0.0
+    check_helps = m.verification_gain >= spec.min_gain and m.verification_gain_interval.low > 0.0
+    precision = m.confident_precision
+    precise = (
+        precision is not None
+        and precision >= spec.min_precision
+        and m.confident_coverage >= spec.min_coverage
+    )
+    loop: Loop = "label_free" if vote_helps or precise else "labels" if check_helps else "none"
+    numbers = (
+        f"greedy {m.greedy:.3f}, maj@{m.num_samples} {m.vote:.3f} ({m.vote_gain:+.3f}), "
+        f"pass@{m.num_samples} {m.verification:.3f} ({m.verification_gain:+.3f}), labels at vote "
+        f"share >= {spec.confident_share:g}: coverage {m.confident_coverage:.3f}, precision "
+        f"{'none' if precision is None else format(precision, '.3f')}"
+    )
+    reason = f"{_explain(loop, vote_helps)} On {m.num_problems} problems: {numbers}."
+    return replace(m, loop=loop, reason=reason)
 
 
 def _confident(results: Sequence[ProblemResult], share: float) -> tuple[float, float | None]:

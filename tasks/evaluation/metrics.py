@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -325,35 +325,41 @@ def evaluation_rows(
             f"suite {suite!r} holds a problem twice ({len(ordered)} results); give one result for "
             "each prompt id"
         )
+    rows: list[dict[str, object]] = []
+    for level, metric, k, values in _measured(ordered, ks):
+        interval = bootstrap_interval(
+            values, seed=seed, confidence=confidence, num_resamples=num_resamples
+        )
+        identity = (run, round, weight_hash, suite, split, level, metric, k)
+        rows.append(
+            {
+                "id": content_id("evaluation", *identity),
+                "model_id": model_id,
+                "weight_hash": weight_hash,
+                "suite": suite,
+                "split": split,
+                "difficulty": level,
+                "metric": metric,
+                "k": k,
+                "value": float(values.mean()),
+                "n": len(values),
+                "ci_low": interval.low,
+                "ci_high": interval.high,
+            }
+        )
+    return rows
+
+
+def _measured(
+    results: Sequence[ProblemResult], ks: Sequence[int]
+) -> Iterator[tuple[int | None, str, int | None, Floats]]:
+    """Yields (difficulty or None, metric, k, values) of everything measured on some problem."""
     metrics: list[tuple[str, int | None]] = [(GREEDY, None)]
     metrics += [(name, k) for k in ks for name in (PASS_AT_K, MAJ_AT_K)]
-    levels = sorted({r.difficulty for r in ordered if r.difficulty is not None})
-    rows: list[dict[str, object]] = []
+    levels = sorted({r.difficulty for r in results if r.difficulty is not None})
     for level in (None, *levels):
-        chosen = [r for r in ordered if level is None or r.difficulty == level]
+        chosen = [r for r in results if level is None or r.difficulty == level]
         for metric, k in metrics:
             values = metric_values(chosen, metric, k)
-            if len(values) == 0:
-                continue
-            interval = bootstrap_interval(
-                values, seed=seed, confidence=confidence, num_resamples=num_resamples
-            )
-            rows.append(
-                {
-                    "id": content_id(
-                        "evaluation", run, round, weight_hash, suite, split, level, metric, k
-                    ),
-                    "model_id": model_id,
-                    "weight_hash": weight_hash,
-                    "suite": suite,
-                    "split": split,
-                    "difficulty": level,
-                    "metric": metric,
-                    "k": k,
-                    "value": float(values.mean()),
-                    "n": len(values),
-                    "ci_low": interval.low,
-                    "ci_high": interval.high,
-                }
-            )
-    return rows
+            if len(values):
+                yield level, metric, k, values

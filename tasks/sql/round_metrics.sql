@@ -8,7 +8,7 @@ SET VARIABLE run = 'demo';  -- VARCHAR: the run
 SET VARIABLE round = 1;     -- INTEGER: its round
 -- The share of texts that repeat themselves needs no more rows, and looking for it is the only step
 -- that reads every character.
-SET VARIABLE repetition_rows = 20000;  -- INTEGER in [1, inf]: most texts searched for repetition
+SET VARIABLE repetition_rows = 5000;  -- INTEGER in [1, inf]: most texts searched for repetition
 
 WITH
 drawn AS (
