@@ -99,7 +99,7 @@ def extract_answer(
         rules: The rules to try, in order.
 
     Example:
-        >>> extract_answer("16 - 3 = 13\\nA: $13.00 a day")
+        >>> extract_answer("16 - 3 = 13\nA: $13.00 a day")
         Extraction(answer='$13.00', rule='answer_line')
         >>> extract_answer("so it is 13") is None
         True

@@ -9,11 +9,8 @@
 -- Reads judged, candidates, samples, prompts. Writes the temporary tables `matches` and `decisions`
 -- (sample_id, reason: null for a sample that is used) and the temporary view `selected` with the
 -- columns of `pairs`.
--- Parameters:
-SET VARIABLE run = 'demo';          -- VARCHAR: the run
-SET VARIABLE round = 1;             -- INTEGER: its round
+-- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
-SET VARIABLE max_pairs = 1;         -- INTEGER in [1, inf]: most pairs of one prompt
 
 CREATE OR REPLACE TEMP TABLE sides AS
 WITH copies AS (

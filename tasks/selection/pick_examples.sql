@@ -5,11 +5,8 @@
 -- Reads judged, candidates, samples, prompts. Writes the temporary table `decisions` (sample_id,
 -- reason: null for a sample that is used) and the temporary view `selected` with the columns of
 -- `examples`.
--- Parameters:
-SET VARIABLE run = 'demo';          -- VARCHAR: the run
-SET VARIABLE round = 1;             -- INTEGER: its round
+-- Parameters, besides run and round (candidates.sql) and max_per_prompt (the selection):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
-SET VARIABLE max_per_prompt = 4;    -- INTEGER in [1, inf]: most examples of one prompt
 
 CREATE OR REPLACE TEMP TABLE decisions AS
 WITH copies AS (

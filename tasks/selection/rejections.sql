@@ -4,9 +4,7 @@
 -- So samples = samples in a training row + rejected samples, whatever the number of selections.
 --
 -- Reads all_decisions (position, filter, sample_id, reason). Gives the columns of `rejections`.
--- Parameters:
-SET VARIABLE run = 'demo';    -- VARCHAR: the run
-SET VARIABLE round = 1;       -- INTEGER: its round
+-- Parameters: run and round, as candidates.sql set them.
 
 WITH unused AS (
     SELECT

@@ -109,7 +109,8 @@ def select(
         OptionError: A parameter is out of range, two selections have one name, or an earlier
             call wrote another selection into the round.
         ReferencesNotAllowedError: A selection needs references and `allow_references` is False.
-        DataFormatError: The round's tables don't fit together, e.g. prompts are missing.
+        DataFormatError: The round's tables don't fit together, e.g. prompts are missing, or a
+            selection of your own does not decide once about every candidate.
     """
     plans = [_plan(selection, allow_references) for selection in selections]
     names = [plan.name for plan in plans]
@@ -215,6 +216,7 @@ def _run_plan(
 ) -> Selected:
     connection.execute(plan.rule.bind(connection, given))
     connection.execute(plan.last.bind(connection, given))
+    _check_decisions(connection, plan.name)
     connection.execute(
         "INSERT INTO all_decisions SELECT $position, $filter, sample_id, reason FROM decisions",
         {"position": position, "filter": plan.name},
@@ -267,6 +269,21 @@ def _check_candidates(connection: duckdb.DuckDBPyConnection, run: str, round: in
             "table prompts of this round; write the prompts before selecting"
         )
     return total
+
+
+def _check_decisions(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Check that a selection, which may be a user's file, decided once about every candidate."""
+    candidates = _count(connection, "count(*) FROM candidates")
+    total = _count(connection, "count(*) FROM decisions")
+    known = _count(
+        connection,
+        "count(DISTINCT sample_id) FROM decisions SEMI JOIN candidates USING (sample_id)",
+    )
+    if not candidates == total == known:
+        raise DataFormatError(
+            f"selection {name!r} decided {total} times about {known} of {candidates} candidates; "
+            "its table judged needs exactly one row for every row of candidates"
+        )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
