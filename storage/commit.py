@@ -202,8 +202,14 @@ def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
 
     def write(path: Path) -> None:
         # An open Python file keeps the errno of a failed write, which Arrow's own sink drops.
-        with open(path, "wb") as sink:
-            pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS_PER_GROUP)
+        with (
+            open(path, "wb") as sink,
+            pq.ParquetWriter(sink, table.schema, compression="zstd") as writer,
+        ):
+            # A file without rows must not have an empty row group either: datasets 5.2 takes
+            # the rows of the first one as its batch size, and fails on 0.
+            if table.num_rows:
+                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
 
     return publish(root, target, write)
 

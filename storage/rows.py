@@ -16,6 +16,13 @@ Rows: TypeAlias = Sequence[Mapping[str, object]] | pa.Table
 """What can be written: one mapping per row, or an Arrow table."""
 
 _PREVIEW_CHARACTERS = 80
+_REFUSED = (pa.ArrowException, TypeError, ValueError, OverflowError)
+# What Arrow converts without a word: 1.5 to 1, True to 1, and "ab" to ["a", "b"].
+_MISREAD: dict[int, tuple[type, ...]] = {
+    pa.int32().id: (float, bool),
+    pa.int64().id: (float, bool),
+    pa.list_(pa.string()).id: (str, bytes, Mapping),
+}
 
 
 def schema_of(table: str) -> pa.Schema:
@@ -101,20 +108,29 @@ def _key_column(
 def _build_column(table: str, field: pa.Field, values: list[Any]) -> pa.Array:
     if _is_json(field):
         values = [_to_json(table, row, field, value) for row, value in enumerate(values)]
+    misread = _MISREAD.get(field.type.id, ())
     try:
-        return pa.array(values, type=field.type)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        for row, value in enumerate(values):
-            try:
-                pa.array([value], type=field.type)
-            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-                _fail(
-                    table,
-                    row,
-                    field.name,
-                    f"expected {field.type}, got {_show(value)}: {error}",
-                )
-        raise
+        array = pa.array(values, type=field.type)
+    except _REFUSED:
+        array = None
+    if array is not None and not any(isinstance(value, misread) for value in values):
+        return array
+    for row, value in enumerate(values):
+        problem = _problem(field, value, misread)
+        if problem is not None:
+            _fail(table, row, field.name, f"expected {field.type}, got {_show(value)}: {problem}")
+    return pa.array(values, type=field.type)
+
+
+def _problem(field: pa.Field, value: Any, misread: tuple[type, ...]) -> object:
+    """Returns why a value does not fit a column, None if it does."""
+    if isinstance(value, misread) and not (isinstance(value, float) and value.is_integer()):
+        return f"it is a {type(value).__name__}"
+    try:
+        pa.array([value], type=field.type)
+    except _REFUSED as error:
+        return error
+    return None
 
 
 def _to_json(table: str, row: int, field: pa.Field, value: object) -> object:
