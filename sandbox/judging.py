@@ -139,9 +139,7 @@ class Judgement:
     flags: tuple[str, ...]
 
 
-def judge(
-    program: Program, outcome: Outcome, limits: Limits, comparator: Comparator
-) -> Judgement:
+def judge(program: Program, outcome: Outcome, limits: Limits, comparator: Comparator) -> Judgement:
     """Return the verdict on one run.
 
     Args:
@@ -156,7 +154,8 @@ def judge(
     status = outcome.done.status
     signaled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     exit_code = os.WEXITSTATUS(status) if signaled is None else None
-    verdict, flags = _limit_verdict(outcome, limits, signaled), []
+    verdict = _limit_verdict(outcome, limits, signaled)
+    flags: list[str] = []
     records = unpack_records(outcome.records)
     if verdict is None:
         verdict, flags = _record_verdict(program, outcome, records, signaled, exit_code, comparator)

@@ -54,12 +54,14 @@ def choose_backend(
 
 def _advice(reason: str) -> str:
     """Return the likely fix for a failure to build a cell, empty when none is known."""
-    if "not permitted" not in reason and "ermission denied" not in reason:
+    if "self-test" in reason or not any(
+        words in reason for words in ("not permitted", "ermission denied", "No space left")
+    ):
         return ""
     if os.geteuid() == 0:
         return (
-            "\n  Fix: this root may not make namespaces or mounts (a container without CAP_SYS_ADMIN"
-            " or with a filter); start it with that capability, or run outside the container."
+            "\n  Fix: this root may not make namespaces or mounts (a container without"
+            " CAP_SYS_ADMIN or with a filter); give it that capability, or run outside of it."
         )
     return (
         "\n  Fix: allow user namespaces to this user: sysctl user.max_user_namespaces=10000, on"

@@ -17,7 +17,8 @@ from sandbox.pool import Sandbox
 from sandbox.programs import Execution, Program, Verdict
 
 _ROOT_ENTRIES = frozenset(
-    "bin boot dev etc lib lib32 lib64 libx32 opt proc sbin tmp usr var".split()
+    {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32"}
+    | {"opt", "proc", "sbin", "tmp", "usr", "var"}
 )
 
 
@@ -138,9 +139,7 @@ def canaries(limits: Limits) -> list[Canary]:
     # Filling a large limit takes longer than it proves anything.
     if limits.processes <= 128:
         found.append(Canary("process limit", forks, _prints("refused")))
-    return [
-        canary._replace(source=textwrap.dedent(canary.source).strip()) for canary in found
-    ]
+    return [canary._replace(source=textwrap.dedent(canary.source).strip()) for canary in found]
 
 
 _passed: set[tuple[object, ...]] = set()

@@ -120,6 +120,12 @@ def _binds(jail: Jail) -> list[tuple[str, str]]:
     return binds
 
 
+def _parents(jail: Jail) -> list[str]:
+    """Return every folder above a bind target, outermost first."""
+    found = {str(p) for _, target in _binds(jail) for p in Path(target).parents}
+    return sorted(found - {"/"}, key=lambda path: (path.count("/"), path))
+
+
 def _symlinks() -> list[tuple[str, str]]:
     names = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
     links = [(os.readlink(name), name) for name in names if os.path.islink(name)]
@@ -145,6 +151,7 @@ def zygote_config(jail: Jail) -> dict[str, Any]:
         "processes": None if jail.cgroup else limits.processes + 1,
         "cgroup": jail.cgroup,
         "uid": jail.uid,
+        "environment": ENVIRONMENT,
         "mount_scratch": jail.builder == "bwrap",
         "code_path": CODE_PATH,
         "packages": [f"{PACKAGE_PATH}/{i}" for i in range(len(jail.packages))],
@@ -194,6 +201,9 @@ def bwrap_argv(jail: Jail) -> list[str]:
         argv += ["--cap-add", f"CAP_{capability}"]
     for name, value in ENVIRONMENT.items():
         argv += ["--setenv", name, value]
+    # Folders that bwrap makes on the way to a target are closed to other users.
+    for folder in ("/dev", "/etc", "/var", *_parents(jail)):
+        argv += ["--perms", "0755", "--dir", folder]
     for source, target in _binds(jail):
         argv += ["--ro-bind", source, target]
     for device in _DEVICES:

@@ -46,7 +46,7 @@ class NamespaceCell:
 
     def __init__(self, jail: Jail, group: Group | None) -> None:
         self._group = group
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the cell)
         job_out, self.write_fd = os.pipe()
         self.read_fd, frames_in = os.pipe()
         lifeline_out, self._lifeline = os.pipe()

@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any
 
+
 def _enter(groups: list[str]) -> None:
     for folder in groups:
         with open(os.path.join(folder, "cgroup.procs"), "w") as file:

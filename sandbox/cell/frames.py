@@ -65,7 +65,8 @@ class Seen(IntFlag):
 class Ending(IntEnum):
     """How a program says that it ended; written after its last line, exit hooks and flushes.
 
-    `STARTED` is written right before its first line: without it the sandbox failed, not the program.
+    `STARTED` is written right before its first line: without it the sandbox failed and the program
+    did not.
     """
 
     END = 0

@@ -19,7 +19,7 @@ import traceback
 from typing import Any, NoReturn
 
 from sandbox.cell import frames, runner
-from sandbox.cell.frames import Kind, Killed, Seen
+from sandbox.cell.frames import Killed, Kind, Seen
 from sandbox.cell.lockdown import lock_down
 from sandbox.cell.meter import measure_cell
 from sandbox.cell.scratch import Scratch
@@ -166,9 +166,7 @@ class Zygote:
         """Move what is waiting on a stream to the parent; return whether more may come now."""
         try:
             # Through a private pipe: only then is the length known, whoever else reads the first.
-            size = os.splice(
-                stream.read_fd, self.relay_in, _CHUNK, flags=os.SPLICE_F_NONBLOCK
-            )
+            size = os.splice(stream.read_fd, self.relay_in, _CHUNK, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return False
         if size == 0:
@@ -202,7 +200,7 @@ class Zygote:
         next_look = started + _TICK_MS * 1_000_000
         try:
             while True:
-                for fd, event in poller.poll(_TICK_MS):
+                for fd, _ in poller.poll(_TICK_MS):
                     if fd == pidfd:
                         return Killed.NO
                     if fd == self.control_in:
@@ -288,6 +286,9 @@ def _warm_up(config: dict[str, Any]) -> None:
     # Process 1 ignores signals that have their default action; a handler would open it to them.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir("/tmp")
+    # bwrap adds PWD.
+    os.environ.clear()
+    os.environ.update(config["environment"])
     sys.path[:] = [path for path in sys.path if path != config["code_path"]]
     sys.path.extend(config["packages"])
     for name in config["preload"]:
