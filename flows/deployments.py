@@ -1,0 +1,38 @@
+"""What `selfloom ui` serves: one deployment of the loop per recipe, each with its own form.
+
+The names of this module are what a worker imports (`flows.deployments.rest_em`).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+
+from flows.recipes import RECIPES
+from flows.self_training import LOOPS
+
+for _name, _loop in LOOPS.items():
+    setattr(sys.modules[__name__], _name, _loop)
+
+
+def deployments() -> list[RunnerDeployment]:
+    """One deployment per recipe; a second run while one is going on is cancelled, not queued."""
+    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    return [
+        LOOPS[name].to_deployment(
+            name=name,
+            description=f"{recipe.title} (arXiv {recipe.paper}); labels needed: {recipe.labels}",
+            tags=["selfloom", recipe.labels_from],
+            concurrency_limit=limit,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def serve_all() -> None:
+    """Serve the deployments until the process is stopped."""
+    serve(*deployments(), pause_on_shutdown=False)

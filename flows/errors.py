@@ -1,0 +1,26 @@
+"""What flows refuse, and why; every class is also a builtin error."""
+
+from __future__ import annotations
+
+
+class FlowError(Exception):
+    """Base of the errors of this room."""
+
+
+class UnknownRecipeError(FlowError, KeyError):
+    """There is no such recipe."""
+
+    __str__ = Exception.__str__
+
+
+class RunConflictError(FlowError, ValueError):
+    """A run of this name exists with other settings, or is being worked on."""
+
+
+class ModelReferenceError(FlowError, ValueError):
+    """A model reference names nothing."""
+
+
+
+class SettingError(FlowError, ValueError):
+    """A setting is unknown or out of range."""

@@ -1,0 +1,127 @@
+"""The settings that every recipe shares; a recipe adds its own and sets its paper's defaults.
+
+Field descriptions are the help texts of the form in the Prefect UI.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.data_mix import MixSpec
+from tasks.evaluation import GateSpec
+from tasks.monitors import MonitorSpec
+from tasks.sampling import SamplingSpec
+from tasks.training.spec import TrainingSpec
+
+OptionValue = str | int | float | bool | dict[str, str] | list[str] | None
+
+
+class Settings(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvironmentSpec(Settings):
+    """Where problems come from."""
+
+    name: str = Field(
+        default="word_problems",
+        description="word_problems, copy, gsm8k, jsonl, or a class of your own as module:Class.",
+    )
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict, description="The environment's own options, e.g. path and columns."
+    )
+
+
+class PromptSpec(Settings):
+    """Which problems a round asks about."""
+
+    num: int = Field(default=400, ge=1, description="Problems per round.")
+    difficulties: list[int] | None = Field(
+        default=None, description="Difficulties to draw from; empty: the environment's default."
+    )
+
+
+class EngineSpec(Settings):
+    """What serves models."""
+
+    name: str = Field(default="transformers", description="Engine that generates completions.")
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict, description="The engine's own options, e.g. num_threads."
+    )
+
+
+class SandboxSpec(Settings):
+    """How programs are run."""
+
+    backend: str = Field(default="auto", description="auto or namespaces.")
+    workers: int = Field(default=2, ge=1, le=256, description="Programs at the same time.")
+    cpu_s: float = Field(default=2.0, gt=0, description="CPU seconds per program.")
+    wall_s: float = Field(default=6.0, gt=0, description="Seconds by the clock per program.")
+    memory_mib: int = Field(default=256, ge=64, description="Memory per program in MiB.")
+
+
+class EvaluationSpec(Settings):
+    """How the held-out accuracy of a model is measured."""
+
+    num: int = Field(default=300, ge=1, description="Held-out problems.")
+    difficulties: list[int] | None = Field(
+        default=None, description="Difficulties of held-out problems; empty: the default ones."
+    )
+    num_samples: int = Field(
+        default=4, ge=0, le=256, description="Samples per problem for pass@k and maj@k; 0: none."
+    )
+    temperature: float = Field(default=0.7, gt=0, le=5, description="Temperature of the samples.")
+
+
+class RecipeConfig(Settings):
+    """Everything that decides a run's rows and weights, apart from base model and number of rounds.
+
+    What papers disagree on are switches here: start of a round, reference model, data mix,
+    temperature.
+    """
+
+    environment: EnvironmentSpec = EnvironmentSpec()
+    prompts: PromptSpec = PromptSpec()
+    sampling: SamplingSpec = SamplingSpec()
+    training: TrainingSpec = TrainingSpec()
+    start_from: Literal["base", "previous"] = Field(
+        default="previous", description="Weights that training starts from."
+    )
+    reference: Literal["base", "previous", "fixed"] = Field(
+        default="previous",
+        description="Reference model of preference losses: the run's base, the incumbent, or the "
+        "model named in fixed_reference.",
+    )
+    fixed_reference: str | None = Field(
+        default=None, description="Model for reference=fixed: a folder, model id or seed:NAME."
+    )
+    mix: MixSpec = MixSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    gate: GateSpec = GateSpec()
+    monitors: MonitorSpec = MonitorSpec()
+    engine: EngineSpec = EngineSpec()
+    sandbox: SandboxSpec = SandboxSpec()
+    shard_size: int = Field(
+        default=200, ge=1, le=100_000, description="Problems per shard: the unit of resuming."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Decides every random choice.")
+
+
+class LoopSpec(Settings):
+    """What a loop is: which run, how many rounds, from which model, into which warehouse."""
+
+    run: str = Field(default="", description="Name of the run; empty: recipe and settings' hash.")
+    rounds: int = Field(default=3, ge=1, le=1000, description="Rounds in total.")
+    base_model: str = Field(
+        default="seed:programs",
+        description="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
+        "warehouse, or promoted:RUN for the model that another run promoted last.",
+    )
+    warehouse: str = Field(default="warehouse", description="Folder of the warehouse.")
+    patience: int = Field(
+        default=2, ge=1, description="Rejected rounds in a row after which the loop ends."
+    )

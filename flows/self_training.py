@@ -1,0 +1,165 @@
+"""The loop: rounds in sequence, until they are done, a monitor stops it, or patience ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+from prefect import Flow, flow
+from prefect.artifacts import create_table_artifact
+
+from flows.errors import RunConflictError
+from flows.preflight import check_plan
+from flows.progress import say
+from flows.recipes import RECIPES, find_recipe
+from flows.recipes.config import LoopSpec, RecipeConfig
+from flows.recipes.recipe import Recipe
+from flows.training_round import RoundResult, training_round
+from storage import Warehouse
+from tasks.models import resolve_model
+from tasks.report import round_table_rows, write_report
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """How a loop ended.
+
+    Attributes:
+        run: Name of the run.
+        model_id: The model that is promoted now.
+        report: Path of the HTML report.
+        rounds: Every round, from round 0 on.
+    """
+
+    run: str
+    model_id: str
+    report: str
+    rounds: list[RoundResult]
+
+
+def loop_flow(recipe: Recipe) -> Flow[..., LoopResult]:
+    """The `self_training` flow of one recipe; its form in the UI has the recipe's own settings."""
+    default = recipe.config()
+
+    def self_training(config: RecipeConfig = default, loop: LoopSpec = LoopSpec()) -> LoopResult:
+        return run_loop(recipe.name, config, loop)
+
+    self_training.__annotations__["config"] = recipe.config
+    self_training.__doc__ = (
+        f"Self-train a model with {recipe.name}: {recipe.title} (arXiv {recipe.paper}).\n\n"
+        "Args:\n"
+        "    config: Settings of the recipe; the defaults are the paper's.\n"
+        "    loop: Which run, how many rounds, from which model, into which warehouse.\n"
+    )
+    # A worker imports the flow by these names; see flows.deployments.
+    self_training.__module__ = "flows.deployments"
+    self_training.__name__ = self_training.__qualname__ = recipe.name
+    return flow(name="self_training", flow_run_name=f"{recipe.name}-{{loop.run}}")(self_training)
+
+
+def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
+    """Run the rounds of a run that are not done yet; must be called inside a flow.
+
+    Args:
+        recipe: Name of the recipe.
+        config: Its settings.
+        loop: What the loop is.
+
+    Raises:
+        RunConflictError: The run exists with other settings, or another process works on it.
+    """
+    method = find_recipe(recipe)
+    house = Warehouse.open(loop.warehouse)
+    run = loop.run or default_run(method, config, loop.base_model)
+    with hold_run(house, run):
+        _check_same_settings(house, method, config, loop.base_model, run)
+        check_plan(method, config)
+        results: list[RoundResult] = []
+        rejected = 0
+        for number in range(loop.rounds + 1):
+            result = training_round(
+                recipe, config, run, number, str(house.root), loop.base_model
+            )
+            results.append(result)
+            report = publish(house, run)
+            rejected = rejected + 1 if result.verdict == "rejected" else 0
+            if result.verdict == "stopped" or rejected >= loop.patience:
+                break
+        _say_end(results[-1], rejected, loop)
+    return LoopResult(run, results[-1].model_id, report, results)
+
+
+def default_run(recipe: Recipe, config: RecipeConfig, base_model: str) -> str:
+    """The name of a run that was given none: recipe and a hash of what decides its rows."""
+    return f"{recipe.name}-{recipe.hash(config, base_model)[:8]}"
+
+
+@contextmanager
+def hold_run(warehouse: Warehouse, run: str) -> Iterator[None]:
+    """Keep other processes off the run; the lock goes with the process, however it ends.
+
+    Raises:
+        RunConflictError: Another process holds it.
+    """
+    lock = FileLock(warehouse.scratch_dir(run, 0).parent / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunConflictError(
+            f"run {run!r} in {warehouse.root} is being worked on by another process; wait for it, "
+            "or choose another name with --run"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_same_settings(
+    house: Warehouse, recipe: Recipe, config: RecipeConfig, base_model: str, run: str
+) -> None:
+    rows = house.read("rounds", run=run, round=0).to_pylist()
+    if not rows:
+        return
+    before, now = json.loads(rows[0]["config"]), config.model_dump(mode="json")
+    changed = sorted(_differences(before, now))
+    if rows[0]["recipe"] != recipe.name:
+        changed = [f"recipe: {rows[0]['recipe']} -> {recipe.name}", *changed]
+    base = resolve_model(house, base_model)
+    if rows[0]["recipe_hash"] != recipe.hash(config, base.weight_hash) and not changed:
+        changed = [f"base_model: its weights are now those of {base_model!r}"]
+    if changed:
+        raise RunConflictError(
+            f"run {run!r} was started with other settings ({'; '.join(changed)}); continue it with "
+            "the same ones, or choose another name with --run"
+        )
+
+
+def _differences(before: object, now: object, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before.keys() | now.keys():
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    elif before != now:
+        yield f"{path}: {before!r} -> {now!r}"
+
+
+def publish(house: Warehouse, run: str) -> str:
+    """Renew the run's report and the table artifact; returns the report's path."""
+    with house.connect() as con:
+        create_table_artifact(round_table_rows(con, [run]), key="rounds", description=run)
+    return str(write_report(house, house.root / "reports" / f"{run}.html", [run]))
+
+
+def _say_end(last: RoundResult, rejected: int, loop: LoopSpec) -> None:
+    if last.verdict == "stopped":
+        say(f"stopped by a monitor after round {last.number}; {last.model_id} stays promoted")
+    elif rejected >= loop.patience:
+        say(f"{rejected} rounds in a row were rejected; {last.model_id} stays promoted")
+    else:
+        say(f"done: {last.model_id} is promoted")
+
+
+LOOPS: dict[str, Callable[..., LoopResult]] = {name: loop_flow(RECIPES[name]) for name in RECIPES}

@@ -1,0 +1,337 @@
+"""The stages of a round, as recipes compose them: each is a few Prefect tasks over shards.
+
+Every stage writes parts of fixed names and leaves out those that are there: the same round run
+again after a crash goes on where it stopped and ends with the same tables.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.progress import stage_progress
+from flows.recipes.config import PromptSpec, RecipeConfig
+from flows.recipes.recipe import Recipe
+from sandbox import Limits, Sandbox, open_sandbox
+from storage import Warehouse, content_id
+from tasks.checks.shard import check_shard
+from tasks.checks.votes import vote
+from tasks.data_mix import TrainingTable
+from tasks.engines import Engine, open_engine
+from tasks.environments import Environment, Problem
+from tasks.models import ModelRef
+from tasks.sampling import SampleKey, SamplingSpec, sample_rows
+from tasks.selection import Selection, SelectionReport, select
+
+HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
+
+
+class Stages:
+    """One round of one run: where its rows go and what has happened so far.
+
+    Not a dataclass: Prefect walks dataclasses that are passed to tasks, field by field.
+
+    Attributes:
+        warehouse: Where everything is written.
+        recipe: The method.
+        config: Its settings.
+        environment: Where problems come from.
+        run: Name of the run.
+        number: Number of the round.
+        incumbent: The promoted model, which answers.
+        base: The run's first model.
+        num_promoted: Rounds of the run that promoted a model so far.
+        seconds: Seconds by stage.
+        tokens: Generated tokens by stage.
+        report: What the selection made, once it ran.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        recipe: Recipe,
+        config: RecipeConfig,
+        environment: Environment,
+        run: str,
+        number: int,
+        incumbent: ModelRef,
+        base: ModelRef,
+        num_promoted: int,
+    ) -> None:
+        """Keep the round's context."""
+        self.warehouse, self.recipe, self.config = warehouse, recipe, config
+        self.environment, self.run, self.number = environment, run, number
+        self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
+        self.seconds: dict[str, float] = {}
+        self.tokens: dict[str, int] = {}
+        self.report: SelectionReport | None = None
+
+    def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
+        """Draw train problems, ask the incumbent, and check every answer while it goes on."""
+        with self.clock("prompts"):
+            problems = draw_problems(self, prompts)
+        with self.clock("sample and check"):
+            answer(self, Ask("train", self.incumbent, problems, sampling, "sample"))
+
+    def vote(self) -> None:
+        """Count the answers of every problem; the whole distribution is kept."""
+        with self.clock("vote"):
+            count_votes(self)
+
+    def select(self, *selections: Selection) -> TrainingTable:
+        """Turn samples into training rows; returns the table that holds them."""
+        with self.clock("select"):
+            self.report = select_rows(self, selections)
+        return "pairs" if self.report.selections[0].table == "pairs" else "examples"
+
+    def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
+        """Write labelled examples of an easy slice, once per run, for replay."""
+        with self.clock("prompts"):
+            write_seed_examples(self, num, list(difficulties))
+
+    @contextmanager
+    def clock(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to the stage's seconds."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = self.seconds.get(stage, 0.0) + time.monotonic() - start
+            self.seconds[stage] = round(spent, 3)
+
+    @property
+    def place(self) -> dict[str, str | int]:
+        """Run and round, as `Warehouse` takes them."""
+        return {"run": self.run, "round": self.number}
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A model to ask about problems.
+
+    Attributes:
+        purpose: `train` or `evaluate`.
+        model: The model that answers.
+        problems: What it is asked.
+        sampling: How completions are drawn.
+        prefix: First word of the parts' names.
+    """
+
+    purpose: str
+    model: ModelRef
+    problems: list[Problem] = field(repr=False)
+    sampling: SamplingSpec
+    prefix: str
+
+
+def answer(stages: Stages, *asks: Ask) -> None:
+    """Ask one model, shard by shard, and check shard k while the engine writes shard k + 1.
+
+    Engine and sandbox are opened here, in the flow's main thread, so that a cancelled or failed
+    run closes both; they are not opened at all when every shard is done.
+    """
+    shards = [(ask, part, problems) for ask in asks for part, problems in _shards(stages, ask)]
+    unfinished = [shard for shard in shards if not _has(stages, "scores", shard[1])]
+    if unfinished:
+        with ExitStack() as stack:
+            box = _open_box(stages, stack)
+            engine: Engine | None = None
+            checks = []
+            for ask, part, problems in unfinished:
+                if not _has(stages, "samples", part):
+                    engine = engine or stack.enter_context(_engine(stages, ask.model))
+                    sample_shard(stages, ask, engine, part, problems)
+                references = {p.id: p.reference for p in problems}
+                checks.append(check_part.submit(stages, box, references, part))
+            for check in checks:
+                check.result()
+    _count_tokens(stages, shards)
+
+
+def _shards(stages: Stages, ask: Ask) -> Iterator[tuple[str, list[Problem]]]:
+    size = stages.config.shard_size
+    for start in range(0, len(ask.problems), size):
+        yield f"{ask.prefix}-{start // size:04d}", ask.problems[start : start + size]
+
+
+def _has(stages: Stages, table: str, part: str) -> bool:
+    return stages.warehouse.has(table, run=stages.run, round=stages.number, part=part)
+
+
+def _engine(stages: Stages, model: ModelRef) -> Engine:
+    engine = open_engine(stages.config.engine.name, model.path, stages.config.engine.options)
+    if engine.weight_hash != model.weight_hash:
+        engine.close()
+        raise ValueError(
+            f"the engine serves weights {engine.weight_hash}, but model {model.id!r} was recorded "
+            f"with {model.weight_hash}: {model.path} was changed. Restore it, or start a new run"
+        )
+    return engine
+
+
+def _open_box(stages: Stages, stack: ExitStack) -> Sandbox | None:
+    if stages.environment.answer_format != "program":
+        return None
+    spec = stages.config.sandbox
+    limits = Limits(cpu_s=spec.cpu_s, wall_s=spec.wall_s, memory_mib=spec.memory_mib)
+    return stack.enter_context(open_sandbox(spec.backend, workers=spec.workers, limits=limits))
+
+
+def _count_tokens(stages: Stages, shards: list[tuple[Ask, str, list[Problem]]]) -> None:
+    for ask, part, _ in shards:
+        rows = stages.warehouse.read(
+            "samples", run=stages.run, round=stages.number, part=part, columns=["num_tokens"]
+        )
+        tokens = sum(rows.column("num_tokens").to_pylist())
+        stages.tokens[ask.purpose] = stages.tokens.get(ask.purpose, 0) + tokens
+
+
+@task(name="draw problems", cache_policy=NO_CACHE)
+def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
+    """The round's train problems, in the `prompts` table and in memory."""
+    seed = stages.config.seed * 1000 + stages.number
+    problems = stages.environment.problems("train", prompts.num, seed, prompts.difficulties)
+    write_prompts(stages, problems, "train")
+    return problems
+
+
+@task(name="draw held-out problems", cache_policy=NO_CACHE)
+def draw_heldout(stages: Stages) -> list[Problem]:
+    """The run's held-out problems: the same in every round, written in round 0."""
+    spec = stages.config.evaluation
+    seed = stages.config.seed + HELDOUT_SEED_OFFSET
+    problems = stages.environment.problems("heldout", spec.num, seed, spec.difficulties)
+    if stages.number == 0:
+        write_prompts(stages, problems, "heldout")
+    return problems
+
+
+def write_prompts(stages: Stages, problems: Sequence[Problem], part: str) -> None:
+    """Write problems as `prompts` rows of source `seed`, unless the part is there."""
+    if _has(stages, "prompts", part):
+        return
+    rows = [
+        {
+            "id": problem.id,
+            "environment": stages.environment.name,
+            "messages": problem.messages,
+            "reference": problem.reference,
+            "source": "seed",
+            "parent_ids": [],
+            "split": problem.split,
+            "difficulty": problem.difficulty,
+            "metadata": problem.metadata,
+        }
+        for problem in problems
+    ]
+    stages.warehouse.write("prompts", rows, run=stages.run, round=stages.number, part=part)
+
+
+@task(name="sample shard", task_run_name="sample {part}", cache_policy=NO_CACHE)
+def sample_shard(
+    stages: Stages, ask: Ask, engine: Engine, part: str, problems: list[Problem]
+) -> None:
+    """Ask the engine about one shard and commit its samples."""
+    is_program = stages.environment.answer_format == "program"
+    key = SampleKey(
+        run=stages.run,
+        round=stages.number,
+        purpose="train" if ask.purpose == "train" else "evaluate",
+        role="program" if is_program else "answer",
+        policy_id=ask.model.id,
+    )
+    with stage_progress(f"round {stages.number} {part}", "samples") as progress:
+        rows = list(
+            sample_rows(
+                engine,
+                problems,
+                ask.sampling,
+                key,
+                seed=stages.config.seed,
+                on_progress=progress,
+            )
+        )
+    stages.warehouse.write("samples", rows, run=stages.run, round=stages.number, part=part)
+
+
+@task(name="check shard", task_run_name="check {part}", cache_policy=NO_CACHE, retries=2)
+def check_part(
+    stages: Stages, box: Sandbox | None, references: dict[str, str | None], part: str
+) -> None:
+    """Run the programs of one shard, parse its answers, compare them with the references."""
+    check_shard(
+        stages.warehouse,
+        stages.environment,
+        box,
+        references,
+        run=stages.run,
+        round=stages.number,
+        part=part,
+    )
+
+
+@task(name="vote", cache_policy=NO_CACHE)
+def count_votes(stages: Stages) -> None:
+    """Count the votes of the round."""
+    if not stages.warehouse.parts("votes", run=stages.run, round=stages.number):
+        vote(stages.warehouse, run=stages.run, round=stages.number)
+
+
+@task(name="select", cache_policy=NO_CACHE)
+def select_rows(stages: Stages, selections: Sequence[Selection]) -> SelectionReport:
+    """Run the selections; doing it again writes the same rows."""
+    return select(
+        stages.warehouse,
+        selections,
+        run=stages.run,
+        round=stages.number,
+        seed=stages.config.seed,
+        allow_references=stages.recipe.allow_references,
+    )
+
+
+@task(name="seed examples", cache_policy=NO_CACHE)
+def write_seed_examples(stages: Stages, num: int, difficulties: list[int]) -> None:
+    """Write labelled examples into round 0; their reference is the completion."""
+    place: dict[str, object] = {"run": stages.run, "round": 0, "part": "seed"}
+    if stages.warehouse.has("examples", **place):  # type: ignore[arg-type]
+        return
+    problems = stages.environment.problems("train", num, stages.config.seed, difficulties)
+    prompts_of_round_0 = _round_0(stages)
+    write_prompts(prompts_of_round_0, problems, "seed")
+    rows = [
+        {
+            "id": content_id("example", stages.run, 0, "seed", problem.id),
+            "prompt_id": problem.id,
+            "prompt": problem.messages,
+            "completion": [{"role": "assistant", "content": problem.reference}],
+            "weight": 1.0,
+            "sample_ids": [],
+            "score_ids": [],
+            "vote_ids": [],
+        }
+        for problem in problems
+    ]
+    stages.warehouse.write("examples", rows, **place)  # type: ignore[arg-type]
+
+
+def _round_0(stages: Stages) -> Stages:
+    return Stages(
+        stages.warehouse,
+        stages.recipe,
+        stages.config,
+        stages.environment,
+        stages.run,
+        0,
+        stages.base,
+        stages.base,
+        0,
+    )
+
+
+Compose = Callable[[Stages, RecipeConfig], TrainingTable]

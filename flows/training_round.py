@@ -1,0 +1,295 @@
+"""One round: the recipe's stages, then training, evaluation, the gate, and the round's row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.evaluation import evaluate_model, judge_candidate
+from flows.progress import say, stage_progress
+from flows.recipes import find_recipe
+from flows.recipes.config import RecipeConfig
+from flows.stages import Stages
+from storage import Warehouse, content_id
+from tasks.data_mix import FrozenTable, TrainingTable, freeze_mix
+from tasks.environments import load_environment
+from tasks.evaluation.gate import GateDecision
+from tasks.headroom import Headroom, headroom
+from tasks.models import ModelRef, incumbent_of, resolve_model
+from tasks.monitors import monitor_round
+from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
+from tasks.training import TrainedModel, train_model
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """How a round ended.
+
+    Attributes:
+        number: Number of the round.
+        verdict: `promoted`, `rejected`, `stopped` (by a monitor) or `none` (round 0).
+        model_id: The incumbent after the round.
+        reasons: The gate's sentences, or the monitors' findings.
+    """
+
+    number: int
+    verdict: str
+    model_id: str
+    reasons: list[str]
+
+
+@flow(name="training_round", flow_run_name="{run}-round-{number}", retries=1)
+def training_round(
+    recipe: str,
+    config: RecipeConfig,
+    run: str,
+    number: int,
+    warehouse: str,
+    base_model: str,
+) -> RoundResult:
+    """Run one round of a run; what is done already is not done again.
+
+    Args:
+        recipe: Name of the recipe.
+        config: Its settings.
+        run: Name of the run.
+        number: Number of the round; 0 measures the base model.
+        warehouse: Folder of the warehouse.
+        base_model: Model of round 0, as `resolve_model` takes it.
+    """
+    house = Warehouse.open(warehouse)
+    finished = read_result(house, run, number)
+    if finished is not None:
+        return finished
+    stages = _open_stages(house, recipe, config, run, number, base_model)
+    result = _measure_base(stages) if number == 0 else _run_round(stages, base_model)
+    house.refresh_catalog()
+    return result
+
+
+def read_result(warehouse: Warehouse, run: str, number: int) -> RoundResult | None:
+    """The result of a finished round, None if it is not finished."""
+    if not warehouse.has("rounds", run=run, round=number, part="round"):
+        return None
+    (row,) = warehouse.read("rounds", run=run, round=number).to_pylist()
+    kept = row["child_model_id"] if row["gate_verdict"] == "promoted" else row["parent_model_id"]
+    return RoundResult(
+        number, row["gate_verdict"], kept, [*row["gate_reasons"], *row["monitor_findings"]]
+    )
+
+
+def _open_stages(
+    house: Warehouse, recipe: str, config: RecipeConfig, run: str, number: int, base_model: str
+) -> Stages:
+    incumbent = incumbent_of(house, run) if number else None
+    base = resolve_model(house, f"{run}-base" if incumbent else base_model)
+    with house.connect() as con:
+        ((promoted,),) = con.execute(
+            "SELECT count(*) FROM rounds WHERE run = $run AND gate_verdict = 'promoted'",
+            {"run": run},
+        ).fetchall()
+    environment = load_environment(config.environment.name, config.environment.options)
+    method = find_recipe(recipe)
+    if incumbent is None:  # round 0: the base gets its name in this run
+        base = ModelRef(f"{run}-base", base.path, base.weight_hash)
+    return Stages(
+        house, method, config, environment, run, number, incumbent or base, base, promoted
+    )
+
+
+def _measure_base(stages: Stages) -> RoundResult:
+    """Round 0: evaluate the base, so that every later model has something to beat."""
+    say(f"{stages.run} round 0: measuring the base model")
+    evaluate_model(stages, stages.base)
+    found = _headroom(stages)
+    write_model(stages, stages.base, status="base", snapshot=None, metrics={})
+    metrics = {} if found is None else {"headroom": found.to_dict()}
+    write_round(stages, None, "none", [], [], metrics)
+    if found is not None:
+        say(f"{stages.run} round 0: {found.reason}")
+    return RoundResult(0, "none", stages.base.id, [])
+
+
+def _run_round(stages: Stages, base_model: str) -> RoundResult:
+    say(f"{stages.run} round {stages.number}: {stages.recipe.name} from {stages.incumbent.id}")
+    table = stages.recipe.compose(stages, stages.config)
+    metrics, findings = watch(stages)
+    if any(line.startswith("stop:") for line in findings):
+        write_round(stages, None, "stopped", [], findings, metrics.to_dict())
+        say(f"{stages.run} round {stages.number}: stopped. {findings[0]}")
+        return RoundResult(stages.number, "stopped", stages.incumbent.id, findings)
+    with stages.clock("train"):
+        frozen = freeze(stages, table)
+        trained = train(stages, frozen)
+    candidate = ModelRef(
+        f"{stages.run}-r{stages.number}",
+        stages.warehouse.model_path(f"{stages.run}-r{stages.number}"),
+        trained.weight_hash,
+        _start_model(stages).id,
+    )
+    evaluate_model(stages, candidate)
+    decision = judge_candidate(stages, candidate)
+    verdict = "promoted" if decision.promote else "rejected"
+    logprobs = _training_metrics(trained)
+    write_model(stages, candidate, verdict, frozen, {"training": logprobs, "rows": frozen.num_rows})
+    measured = metrics.to_dict() | logprobs
+    write_round(stages, candidate, verdict, decision.reasons, findings, measured)
+    show(stages, verdict, decision, findings)
+    kept = candidate if decision.promote else stages.incumbent
+    return RoundResult(stages.number, verdict, kept.id, decision.reasons)
+
+
+def _start_model(stages: Stages) -> ModelRef:
+    return stages.base if stages.config.start_from == "base" else stages.incumbent
+
+
+def _reference_model(stages: Stages) -> ModelRef:
+    if stages.config.reference == "fixed":
+        return resolve_model(stages.warehouse, stages.config.fixed_reference or stages.base.id)
+    return stages.base if stages.config.reference == "base" else stages.incumbent
+
+
+def _headroom(stages: Stages) -> Headroom | None:
+    """Which loop applies to the incumbent, from its evaluation; None without samples."""
+    from tasks.evaluation.suites import suite_results
+
+    if stages.config.evaluation.num_samples == 0:
+        return None
+    with stages.warehouse.connect() as con:
+        return headroom(suite_results(con, stages.run, stages.incumbent.id))
+
+
+@task(name="monitors", cache_policy=NO_CACHE)
+def watch(stages: Stages) -> tuple[RoundMetrics, list[str]]:
+    """The round's metrics and what the monitors say of them, before anything is trained."""
+    with stages.warehouse.connect() as con:
+        metrics = round_metrics(con, stages.run, stages.number)
+        earlier = [m for number, m in earlier_rounds(con, stages.run, stages.number) if number]
+    findings = monitor_round(
+        metrics, earlier, stages.config.monitors, labels=stages.recipe.labels_from
+    )
+    return metrics, [str(finding) for finding in findings]
+
+
+@task(name="freeze training rows", cache_policy=NO_CACHE)
+def freeze(stages: Stages, table: TrainingTable) -> FrozenTable:
+    """Mix the rows of the rounds and freeze them by content hash."""
+    return freeze_mix(
+        stages.warehouse,
+        table,
+        stages.config.mix,
+        run=stages.run,
+        round=stages.number,
+        seed=stages.config.seed,
+    )
+
+
+@task(name="train", cache_policy=NO_CACHE, retries=1)
+def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
+    """Train the candidate in a process of its own; a killed training resumes here."""
+    say(
+        f"{stages.run} round {stages.number}: {stages.config.training.method} on "
+        f"{frozen.num_rows} rows"
+    )
+    with stage_progress(f"round {stages.number} train", "steps") as progress:
+
+        def follow(event: dict[str, float]) -> None:
+            progress(int(event["step"]), int(event["total"]))
+
+        return train_model(
+            stages.config.training,
+            [frozen.path],
+            _start_model(stages).path,
+            _reference_model(stages).path if stages.config.training.method == "dpo" else None,
+            stages.warehouse.model_path(f"{stages.run}-r{stages.number}"),
+            follow,
+        )
+
+
+def _training_metrics(trained: TrainedModel) -> dict[str, Any]:
+    """Training's numbers without its clock, under the names that the monitors know."""
+    clocks = ("seconds", "runtime", "per_second")
+    kept = {k: v for k, v in trained.metrics.items() if not any(c in k for c in clocks)}
+    return {
+        **kept,
+        "chosen_logprob_start": trained.metrics.get("chosen_logprob_first"),
+        "chosen_logprob_end": trained.metrics.get("chosen_logprob_last"),
+    }
+
+
+def write_model(
+    stages: Stages,
+    model: ModelRef,
+    status: str,
+    snapshot: FrozenTable | None,
+    metrics: dict[str, Any],
+) -> None:
+    """Write the model's row: what it came from and what became of it."""
+    house = stages.warehouse
+    path = model.path
+    inside = path.is_relative_to(house.root)
+    row = {
+        "id": model.id,
+        "parent_id": model.parent_id,
+        "recipe": stages.recipe.name,
+        "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
+        "snapshot_hash": snapshot.snapshot_hash if snapshot else None,
+        "path": str(path.relative_to(house.root) if inside else path),
+        "weight_hash": model.weight_hash,
+        "status": status,
+        "metrics": metrics,
+    }
+    house.write("models", [row], run=stages.run, round=stages.number, part="model")
+
+
+def write_round(
+    stages: Stages,
+    child: ModelRef | None,
+    verdict: str,
+    reasons: list[str],
+    findings: list[str],
+    metrics: dict[str, Any],
+) -> None:
+    """Write the round's row: the last thing a round does."""
+    row = {
+        "id": content_id("round", stages.run, stages.number),
+        "parent_model_id": stages.incumbent.id,
+        "child_model_id": child.id if child else None,
+        "recipe": stages.recipe.name,
+        "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
+        "config": stages.config.model_dump(mode="json"),
+        "counts": _counts(stages),
+        "metrics": metrics,
+        "seconds": stages.seconds,
+        "tokens": stages.tokens,
+        "gate_verdict": verdict,
+        "gate_reasons": reasons,
+        "monitor_findings": findings,
+    }
+    stages.warehouse.write("rounds", [row], run=stages.run, round=stages.number, part="round")
+
+
+def _counts(stages: Stages) -> dict[str, int]:
+    tables = ("prompts", "samples", "executions", "scores", "votes", "examples", "pairs")
+    return {
+        name: stages.warehouse.read(
+            name, run=stages.run, round=stages.number, columns=["id"]
+        ).num_rows
+        for name in (*tables, "rejections")
+    }
+
+
+def show(stages: Stages, verdict: str, decision: GateDecision, findings: list[str]) -> None:
+    """Say how the round ended, in the terminal and as an artifact."""
+    lines = [*decision.reasons, *findings]
+    say(f"{stages.run} round {stages.number}: {verdict}. {decision.reasons[0]}")
+    text = f"# {stages.run} round {stages.number}: {verdict}\n\n"
+    create_markdown_artifact(
+        text + "\n".join(f"- {line}" for line in lines), key="gate", description="Gate and monitors"
+    )
+
+

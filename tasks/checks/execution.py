@@ -1,0 +1,98 @@
+"""Programs in completions: find them, run them in the sandbox, and read their answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from sandbox import Execution, Program, Sandbox, Verdict
+from storage import content_id
+from tasks.checks.scoring import Answered
+
+Row = Mapping[str, object]
+_FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+def extract_program(text: str) -> str:
+    """The last fenced Python block of a completion, or the whole text where nothing is fenced.
+
+    Example:
+        >>> extract_program("So:\\n```python\\nprint(2)\\n```\\nDone.")
+        'print(2)\\n'
+        >>> extract_program("print(3)")
+        'print(3)'
+    """
+    blocks = _FENCE.findall(text)
+    return str(blocks[-1]) if blocks else text
+
+
+def execute_samples(
+    box: Sandbox, samples: Sequence[Row], *, run: str, round: int
+) -> Iterator[dict[str, object]]:
+    """Run the program of every sample and yield one `executions` row each, in order.
+
+    Args:
+        box: An open sandbox.
+        samples: Rows of `samples` with `id` and `text`.
+        run: The run of the rows.
+        round: Its round.
+    """
+    programs = (Program(str(s["id"]), extract_program(str(s["text"]))) for s in samples)
+    for execution in box.run(programs):
+        yield _execution_row(execution, run, round)
+
+
+def answered_by_programs(
+    samples: Sequence[Row], executions: Iterable[Row], references: Mapping[str, str | None]
+) -> Iterator[Answered]:
+    """Pair samples with what their programs printed.
+
+    A program that did not run to its end has no answer; one that the sandbox failed on is an
+    outage, never a score.
+
+    Args:
+        samples: Rows of `samples`.
+        executions: Rows of `executions`, in any order, one per sample.
+        references: Reference answer by prompt id, None where unknown.
+    """
+    by_sample = {str(row["sample_id"]): row for row in executions}
+    for sample in samples:
+        execution = by_sample[str(sample["id"])]
+        verdict = Verdict(str(execution["verdict"]))
+        yield Answered(
+            sample_id=str(sample["id"]),
+            text=str(execution["stdout"]) if verdict is Verdict.ACCEPTED else None,
+            reference=references.get(str(sample["prompt_id"])),
+            outage=None if verdict.is_label else f"the sandbox did not judge it: {verdict.value}",
+            detail={"verdict": verdict.value},
+        )
+
+
+def answered_by_texts(
+    samples: Sequence[Row], references: Mapping[str, str | None]
+) -> Iterator[Answered]:
+    """Take the completions themselves as the texts in which answers are found.
+
+    Args:
+        samples: Rows of `samples`.
+        references: Reference answer by prompt id, None where unknown.
+    """
+    for sample in samples:
+        yield Answered(
+            sample_id=str(sample["id"]),
+            text=str(sample["text"]),
+            reference=references.get(str(sample["prompt_id"])),
+        )
+
+
+def _execution_row(execution: Execution, run: str, round: int) -> dict[str, object]:
+    row = asdict(execution)
+    sample_id = row.pop("id")
+    return row | {
+        "id": content_id("execution", run, round, sample_id),
+        "sample_id": sample_id,
+        "test_ids": [],
+        "verdict": execution.verdict.value,
+        "flags": list(execution.flags),
+    }

@@ -1,0 +1,53 @@
+"""Check one committed shard of samples: run programs, parse answers, compare with references."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sandbox import Sandbox
+from storage import Warehouse
+from tasks.checks.execution import answered_by_programs, answered_by_texts, execute_samples
+from tasks.checks.scoring import score_answers
+from tasks.environments import Environment
+
+
+def check_shard(
+    warehouse: Warehouse,
+    environment: Environment,
+    box: Sandbox | None,
+    references: dict[str, str | None],
+    *,
+    run: str,
+    round: int,
+    part: str,
+) -> int:
+    """Write `executions` (for programs) and `scores` for the samples of a part; return their number.
+
+    Scores are written last: their part says that the shard is done, and is not written again.
+
+    Args:
+        warehouse: Holds the part of `samples`.
+        environment: Parses answers.
+        box: An open sandbox; needed when the environment's answers are programs.
+        references: Reference answer by prompt id, None where unknown.
+        run: The run.
+        round: Its round.
+        part: Name of the part, the same in all three tables.
+    """
+    place = {"run": run, "round": round, "part": part}
+    samples = warehouse.read("samples", **place).to_pylist()  # type: ignore[arg-type]
+    if warehouse.has("scores", run=run, round=round, part=part):
+        return len(samples)
+    if environment.answer_format == "program":
+        executions = list(execute_samples(cast(Sandbox, box), samples, run=run, round=round))
+        warehouse.write("executions", executions, run=run, round=round, part=part)
+        answered = answered_by_programs(samples, executions, references)
+    else:
+        answered = answered_by_texts(samples, references)
+    scores = list(
+        score_answers(
+            answered, environment.parse_answer, environment.canonical, run=run, round=round
+        )
+    )
+    warehouse.write("scores", scores, run=run, round=round, part=part)
+    return len(samples)

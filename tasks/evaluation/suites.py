@@ -1,0 +1,61 @@
+"""Evaluated models as the metrics and the gate need them, read from the warehouse."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+
+from tasks.evaluation.gate import PairedSuite, pair_outcomes
+from tasks.evaluation.metrics import ProblemResult
+
+_QUERY = (Path(__file__).parent / "suite_results.sql").read_text(encoding="utf-8")
+
+
+def suite_results(con: duckdb.DuckDBPyConnection, run: str, model_id: str) -> list[ProblemResult]:
+    """What a model did on the held-out problems of a run, one result per problem, sorted by id.
+
+    Args:
+        con: A connection from `Warehouse.connect()`.
+        run: The run.
+        model_id: The model, evaluated in any round of the run.
+    """
+    rows = con.execute(_QUERY, {"run": run, "policy_id": model_id}).fetchall()
+    results = []
+    for (prompt_id, difficulty), group in groupby(rows, key=lambda row: (row[0], row[1])):
+        marks = list(group)
+        greedy = [bool(correct) for _, _, is_greedy, _, correct in marks if is_greedy]
+        drawn = [
+            (answer, bool(correct)) for _, _, is_greedy, answer, correct in marks if not is_greedy
+        ]
+        results.append(
+            ProblemResult(
+                prompt_id=prompt_id,
+                difficulty=difficulty,
+                greedy_correct=greedy[0] if greedy else None,
+                answers=tuple(answer for answer, _ in drawn),
+                correct=tuple(correct for _, correct in drawn),
+            )
+        )
+    return results
+
+
+def paired_suite(
+    name: str, incumbent: list[ProblemResult], candidate: list[ProblemResult]
+) -> PairedSuite:
+    """Greedy outcomes of two models on the problems that both answered.
+
+    Args:
+        name: Name of the suite.
+        incumbent: Results of the promoted model.
+        candidate: Results of the model that wants to replace it.
+
+    Raises:
+        EvaluationError: If no problem was answered by both.
+    """
+    before, after = (
+        {r.prompt_id: r.greedy_correct for r in results if r.greedy_correct is not None}
+        for results in (incumbent, candidate)
+    )
+    return pair_outcomes(name, before, after, {r.prompt_id: r.difficulty for r in incumbent})

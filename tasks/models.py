@@ -1,0 +1,91 @@
+"""Models by reference: shipped seed models, folders, and the models of a warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage import Warehouse
+from tasks.engines import check_model_folder, weight_hash
+from tasks.errors import ModelFolderError
+from tasks.seed_models import seed_model_path
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model that can be loaded.
+
+    Attributes:
+        id: Its name in the tables.
+        path: Its folder.
+        weight_hash: Hash of its weights.
+        parent_id: The model it was trained from, None for one from outside.
+    """
+
+    id: str
+    path: Path
+    weight_hash: str
+    parent_id: str | None = None
+
+
+def resolve_model(warehouse: Warehouse, reference: str) -> ModelRef:
+    """The model that a reference names.
+
+    Args:
+        warehouse: Where model ids and runs are looked up.
+        reference: `seed:NAME`, `promoted:RUN` (what a run promoted last), the id of a model in the
+            warehouse, or a folder.
+
+    Raises:
+        ModelFolderError: There is no such model, or its folder lacks a file.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "seed" and name:
+        return _from_folder(reference, seed_model_path(name))
+    if kind == "promoted" and name:
+        found = incumbent_of(warehouse, name)
+        if found is None:
+            raise ModelFolderError(
+                f"model {reference!r}: run {name!r} has no promoted model in {warehouse.root}"
+            )
+        return found
+    known = _in_warehouse(warehouse, reference)
+    if known is not None:
+        return known
+    if not Path(reference).expanduser().is_dir():
+        raise ModelFolderError(
+            f"model {reference!r} is neither a folder nor a model of the warehouse "
+            f"{warehouse.root}; expected seed:programs, seed:copy, promoted:RUN, a model id or a "
+            "folder"
+        )
+    return _from_folder(reference, Path(reference).expanduser().resolve())
+
+
+def incumbent_of(warehouse: Warehouse, run: str) -> ModelRef | None:
+    """The model that a run promoted last, its base before that, None before round 0 is done."""
+    with warehouse.connect() as con:
+        rows = con.execute(
+            "SELECT id, path, weight_hash, parent_id FROM models "
+            "WHERE run = $run AND status IN ('promoted', 'base') ORDER BY round DESC LIMIT 1",
+            {"run": run},
+        ).fetchall()
+    return _ref(warehouse, rows[0]) if rows else None
+
+
+def _in_warehouse(warehouse: Warehouse, model_id: str) -> ModelRef | None:
+    with warehouse.connect() as con:
+        rows = con.execute(
+            "SELECT id, path, weight_hash, parent_id FROM models WHERE id = $id LIMIT 1",
+            {"id": model_id},
+        ).fetchall()
+    return _ref(warehouse, rows[0]) if rows else None
+
+
+def _ref(warehouse: Warehouse, row: tuple[str, str, str, str | None]) -> ModelRef:
+    model_id, path, digest, parent_id = row
+    return ModelRef(model_id, (warehouse.root / path).resolve(), digest, parent_id)
+
+
+def _from_folder(reference: str, path: Path) -> ModelRef:
+    check_model_folder(path)
+    return ModelRef(reference, path, weight_hash(path))
