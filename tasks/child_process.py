@@ -32,6 +32,9 @@ _OFFLINE = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "PYTHONUNBUFFERED": "1",
+    # Threads that wait at a barrier sleep instead of spinning. Where cores are shared with the
+    # sandbox or another model, spinning slows both several times.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -66,10 +66,8 @@ def encode_rows(
     """
     prompt_ids = encode_prompts(tokenizer, prompts)
     if tokenizer.chat_template is not None:
-        rendered = tokenizer.apply_chat_template(
-            [[*prompt, *answer] for prompt, answer in zip(prompts, completions, strict=True)],
-            tokenize=False,
-        )
+        chats = [[*prompt, *answer] for prompt, answer in zip(prompts, completions, strict=True)]
+        rendered = _apply_template(tokenizer, chats, add_generation_prompt=False)
         whole_ids = _encode(tokenizer, rendered)
     else:
         texts = ["\n".join(message["content"] for message in answer) for answer in completions]
@@ -84,15 +82,22 @@ def encode_rows(
 def _render_prompts(tokenizer: PreTrainedTokenizerBase, prompts: list[Messages]) -> list[str]:
     """The text of each prompt with all its special tokens."""
     if tokenizer.chat_template is not None:
-        texts: list[str] = tokenizer.apply_chat_template(
-            prompts, tokenize=False, add_generation_prompt=True
-        )
-        return texts
+        return _apply_template(tokenizer, prompts, add_generation_prompt=True)
     # A leading special token (a BOS) is what the tokenizer puts before an empty text.
     start = tokenizer.bos_token or ""
     leads = bool(start) and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
     lead = start if leads else ""
     return [lead + "".join(f"{message['content']}\n" for message in prompt) for prompt in prompts]
+
+
+def _apply_template(
+    tokenizer: PreTrainedTokenizerBase, chats: list[Messages], add_generation_prompt: bool
+) -> list[str]:
+    """The texts of chats by the tokenizer's own template."""
+    texts = tokenizer.apply_chat_template(
+        chats, tokenize=False, add_generation_prompt=add_generation_prompt
+    )
+    return cast("list[str]", texts)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

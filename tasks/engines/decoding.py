@@ -10,35 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from tasks.engines.sampler import Row, Sampler
+
 # Compacting copies the rows that stay, so it waits until this share of the rows has ended.
 _COMPACT_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one sample of a batch is drawn.
-
-    Attributes:
-        prompt: Position of its prompt in the batch's prompts; rows of one prompt are adjacent.
-        seed: Seed of this sample alone.
-        temperature: 0 is greedy.
-        top_p: In (0, 1].
-        top_k: 0 keeps all tokens.
-        max_new_tokens: Tokens after which it is cut off.
-    """
-
-    prompt: int
-    seed: int
-    temperature: float
-    top_p: float
-    top_k: int
-    max_new_tokens: int
 
 
 @dataclass(frozen=True)
@@ -72,83 +52,59 @@ class _Recorder:
         self.tokens.append((rows, chosen))
 
 
-def uniforms(seeds: Sequence[int], num_steps: int) -> npt.NDArray[np.float64]:
-    """One number in [0, 1) for each sample and step, from the sample's seed and the step alone.
+class _RunningBatch:
+    """The rows of a batch that have not left it yet."""
 
-    Args:
-        seeds: One seed per sample, any integers.
-        num_steps: Tokens to draw at most.
+    def __init__(
+        self, rows: Sequence[Row], cache: DynamicCache, mask: torch.Tensor, stops: frozenset[int]
+    ) -> None:
+        device = mask.device
+        source = torch.tensor([row.prompt for row in rows], device=device)
+        # Reading a prompt once and copying what was read serves all its samples.
+        cache.reorder_cache(cast(torch.LongTensor, source))
+        self.source = source
+        self.mask = mask[source]
+        self.is_stopped = torch.zeros(len(rows), dtype=torch.bool, device=device)
+        self._cache = cache
+        self._stops = torch.tensor(sorted(stops), dtype=torch.long, device=device)
+        self._limits = torch.tensor([row.max_new_tokens for row in rows], device=device)
+        self._positions = torch.arange(len(rows), device=device)
+        self._is_running = torch.ones(len(rows), dtype=torch.bool, device=device)
+        self._sampler = Sampler(rows, device)
+        self._recorder = _Recorder(len(rows), device)
 
-    Returns:
-        Shape (len(seeds), num_steps), multiples of 2**-53.
+    def advance(self, logits: torch.Tensor, step: int) -> torch.Tensor | None:
+        """Draw one token per row, (rows,); None when no row goes on. Rows may leave."""
+        logprobs = logits.float().log_softmax(dim=1)
+        chosen = self._sampler.draw(logprobs, step)
+        running = self._is_running
+        if bool(running.all()):
+            self._recorder.add(self._positions, chosen, logprobs)
+        else:
+            self._recorder.add(self._positions[running], chosen[running], logprobs[running])
+        ended = torch.isin(chosen, self._stops)
+        self.is_stopped[self._positions[running & ended]] = True
+        self._is_running = running & ~ended & (self._limits > step + 1)
+        num_running = int(self._is_running.sum())
+        if num_running == 0:
+            return None
+        if num_running <= (1 - _COMPACT_SHARE) * len(chosen):
+            chosen = self._compact(chosen)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
+        return chosen
 
-    Source:
-        SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-        2014. The seed is mixed once first, so that neighboring seeds give unrelated streams.
-    """
-    keys = np.array([seed & 0xFFFFFFFFFFFFFFFF for seed in seeds], dtype=np.uint64)
-    steps = np.arange(1, num_steps + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    bits = _mix(_mix(keys)[:, None] + steps[None, :])
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    def _compact(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Let the rows that have ended leave; the tokens of those that stay."""
+        index = self._is_running.nonzero()[:, 0]
+        self._cache.reorder_cache(cast(torch.LongTensor, index))
+        self._sampler.keep(index)
+        self._positions, self._limits = self._positions[index], self._limits[index]
+        self.mask, self._is_running = self.mask[index], self._is_running[index]
+        return chosen[index]
 
-
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finalizer of SplitMix64; numpy arrays wrap around as it needs."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-class Sampler:
-    """Draws one token per row by inverting the cumulative distribution at a uniform number."""
-
-    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
-        """Take the settings of a batch's rows: one number is drawn per row and step."""
-        num_steps = max(row.max_new_tokens for row in rows)
-        numbers = uniforms([row.seed for row in rows], num_steps)
-        self._uniforms = torch.from_numpy(numbers).to(device)
-        self._temperature = torch.tensor([row.temperature for row in rows], device=device)
-        self._top_p = torch.tensor([row.top_p for row in rows], device=device)
-        self._top_k = torch.tensor([row.top_k for row in rows], device=device)
-        self._is_greedy = all(row.temperature == 0 for row in rows)
-        self._is_truncated = any(row.top_k > 0 or row.top_p < 1 for row in rows)
-
-    def keep(self, index: torch.Tensor) -> None:
-        """Drop all rows but those at `index`."""
-        self._uniforms = self._uniforms[index]
-        self._temperature = self._temperature[index]
-        self._top_p = self._top_p[index]
-        self._top_k = self._top_k[index]
-
-    def draw(self, logprobs: torch.Tensor, step: int) -> torch.Tensor:
-        """Tokens (rows,) of type int64 for the raw distributions `logprobs: (rows, vocab)`."""
-        greedy = logprobs.argmax(dim=1)
-        if self._is_greedy:
-            return greedy
-        # Rows with temperature 0 get a harmless 1 here and their greedy token at the end.
-        temperature = torch.where(self._temperature > 0, self._temperature, 1.0)
-        scaled = logprobs / temperature[:, None]
-        if self._is_truncated:
-            scaled = self._truncate(scaled)
-        # In double precision: in single, sums over large vocabularies lose the rare tokens.
-        cumulative = scaled.softmax(dim=1).cumsum(dim=1, dtype=torch.float64)
-        target = self._uniforms[:, step, None] * cumulative[:, -1:]
-        # The first token whose cumulative sum exceeds the target always has probability > 0.
-        drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
-        drawn = drawn.clamp_(max=logprobs.shape[1] - 1)
-        return torch.where(self._temperature > 0, drawn, greedy)
-
-    def _truncate(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Minus infinity for tokens outside top-k, then outside top-p; ties keep lower ids."""
-        ordered, order = scaled.sort(dim=1, descending=True, stable=True)
-        ranks = torch.arange(scaled.shape[1], device=scaled.device)[None, :]
-        top_k = torch.where(self._top_k > 0, self._top_k, scaled.shape[1])
-        ordered = ordered.masked_fill(ranks >= top_k[:, None], -torch.inf)
-        probabilities = ordered.softmax(dim=1)
-        before = probabilities.cumsum(dim=1) - probabilities
-        is_cut = (before >= self._top_p[:, None]) & (self._top_p[:, None] < 1)
-        ordered = ordered.masked_fill(is_cut, -torch.inf)
-        return torch.empty_like(scaled).scatter_(1, order, ordered)
+    def results(self) -> list[Decoded]:
+        """What was drawn, one result per row of the whole batch."""
+        return _collect(self._recorder, self.is_stopped)
 
 
 @torch.inference_mode()
@@ -164,49 +120,22 @@ def decode_batch(
     Args:
         model: A decoder-only model in evaluation mode.
         prompts: Token ids of the batch's distinct prompts, none empty.
-        rows: One per sample, ordered by prompt, each prompt with at least one row.
+        rows: One per sample; each names its prompt.
         stop_tokens: Tokens that end a sample.
         pad_token: Any valid token id; padding is masked.
 
     Returns:
         One result per row, in the order of `rows`.
     """
-    device = model.device
     cache = DynamicCache(config=model.config)
-    ids, mask = pad_left(prompts, pad_token, device)
+    ids, mask = pad_left(prompts, pad_token, model.device)
     logits = _forward(model, ids, mask, cache)
-    source = torch.tensor([row.prompt for row in rows], device=device)
-    if len(rows) > len(prompts):
-        cache.reorder_cache(source)
-    logits, mask = logits[source], mask[source]
-    active = torch.arange(len(rows), device=device)
-    limits = torch.tensor([row.max_new_tokens for row in rows], device=device)
-    stops = torch.tensor(sorted(stop_tokens), device=device)
-    is_running = torch.ones(len(rows), dtype=torch.bool, device=device)
-    is_stopped = torch.zeros(len(rows), dtype=torch.bool, device=device)
-    sampler, recorder = Sampler(rows, device), _Recorder(len(rows), device)
-    for step in range(int(limits.max())):
-        logprobs = logits.float().log_softmax(dim=1)
-        chosen = sampler.draw(logprobs, step)
-        if bool(is_running.all()):
-            recorder.add(active, chosen, logprobs)
-        else:
-            recorder.add(active[is_running], chosen[is_running], logprobs[is_running])
-        ended = torch.isin(chosen, stops)
-        is_stopped[active[is_running & ended]] = True
-        is_running = is_running & ~ended & (limits > step + 1)
-        num_running = int(is_running.sum())
-        if num_running == 0:
-            break
-        if num_running <= (1 - _COMPACT_SHARE) * len(active):
-            index = is_running.nonzero()[:, 0]
-            cache.reorder_cache(index)
-            sampler.keep(index)
-            active, limits, mask = active[index], limits[index], mask[index]
-            chosen, is_running = chosen[index], is_running[index]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        logits = _forward(model, chosen[:, None], mask, cache)
-    return _collect(recorder, is_stopped, len(rows))
+    batch = _RunningBatch(rows, cache, mask, stop_tokens)
+    logits, step = logits[batch.source], 0
+    while (chosen := batch.advance(logits, step)) is not None:
+        logits = _forward(model, chosen[:, None], batch.mask, cache)
+        step += 1
+    return batch.results()
 
 
 def pad_left(
@@ -239,9 +168,9 @@ def _forward(
     return logits
 
 
-def _collect(recorder: _Recorder, is_stopped: torch.Tensor, num_rows: int) -> list[Decoded]:
+def _collect(recorder: _Recorder, is_stopped: torch.Tensor) -> list[Decoded]:
     """The recorded statistics and tokens as one result per row."""
-    tokens: list[list[int]] = [[] for _ in range(num_rows)]
+    tokens: list[list[int]] = [[] for _ in is_stopped]
     for rows, chosen in recorder.tokens:
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             tokens[row].append(token)

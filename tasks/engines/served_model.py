@@ -18,7 +18,8 @@ from transformers import (
 from tasks.engines.base import Completion, GenerationRequest, Messages
 from tasks.engines.batching import Piece, plan_batches
 from tasks.engines.chat_format import encode_prompts
-from tasks.engines.decoding import Decoded, Row, decode_batch, score_batch
+from tasks.engines.decoding import Decoded, decode_batch, score_batch
+from tasks.engines.sampler import Row
 
 
 class ServedModel:
@@ -170,7 +171,7 @@ class ServedModel:
             request_id=request.id,
             index=index,
             seed=request.seed + index,
-            text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            text=str(self._tokenizer.decode(tokens, skip_special_tokens=True)),
             num_tokens=num_tokens,
             finish_reason="stop" if result.is_stopped else "length",
             sum_logprob=result.sum_logprob,

@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -165,7 +165,7 @@ class TransformersEngine:
 
     def _run(
         self, operation: dict[str, Any], on_progress: OnProgress | None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """The events of one operation; one operation at a time."""
         with self._lock:
             self._send(operation)

@@ -55,5 +55,6 @@ def _save(model: PreTrainedModel, start_from: str, folder: Path) -> None:
     config = AutoConfig.from_pretrained(start_from, local_files_only=True)
     if config.dtype is not None:
         model = model.to(config.dtype)
-    model.config.pad_token_id = config.pad_token_id
     model.save_pretrained(folder)
+    # Over what the trainer wrote: it switches the cache off and sets a padding token.
+    config.save_pretrained(folder)

@@ -21,7 +21,7 @@ from transformers import (
 )
 from trl import DPOConfig, SFTConfig
 
-from tasks.engines.chat_format import encode_rows
+from tasks.engines.chat_format import EncodedRow, encode_rows
 from tasks.errors import DataFormatError
 from tasks.training.checkpoints import MarkCompleteCheckpoints
 from tasks.training.job import TrainingJob
@@ -82,6 +82,7 @@ def build_trainer(job: TrainingJob, report: Report) -> AnyTrainer:
     trainer = build(job, rows, positions, total, tokenizer)
     trainer.lr_schedule = spec.lr_schedule
     trainer.final_lr_share = spec.final_lr_share
+    trainer.num_rows = len(positions)
     trainer.add_callback(MarkCompleteCheckpoints())
     trainer.add_callback(_ReportProgress(report))
     return trainer
@@ -137,9 +138,7 @@ def _build_dpo(
     rejected = encode_rows(tokenizer, prompts, [columns["rejected"][i] for i in positions])
     pairs = [
         {
-            "prompt_ids": better.prompt,
-            "chosen_ids": better.completion,
-            "rejected_ids": worse.completion,
+            **_pair(better, worse),
             "weight": columns["weight"][position],
             "soft_label": columns["soft_label"][position],
         }
@@ -150,7 +149,7 @@ def _build_dpo(
     collator = PairCollator(pad_token_id=_pad_token(tokenizer), max_length=spec.max_length)
     reference = _load(job.reference or job.start_from)
     if torch.cuda.is_available():
-        reference = reference.to("cuda")
+        torch.nn.Module.to(reference, torch.device("cuda"))
     # One pass over the rows costs less than a second forward pass in every step, and the
     # reference model's memory is free before training starts.
     batch_size = max(1, spec.batch_size // spec.gradient_accumulation)
@@ -174,6 +173,16 @@ def _build_dpo(
     )
     trainer.nll_weight = spec.nll_weight
     return trainer
+
+
+def _pair(chosen: EncodedRow, rejected: EncodedRow) -> dict[str, list[int]]:
+    """The token columns of a pair; both completions start at the same token."""
+    start = min(len(chosen.prompt), len(rejected.prompt))
+    return {
+        "prompt_ids": chosen.prompt[:start],
+        "chosen_ids": [*chosen.prompt, *chosen.completion][start:],
+        "rejected_ids": [*rejected.prompt, *rejected.completion][start:],
+    }
 
 
 def _arguments(job: TrainingJob, total: int) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class TrainingSpec(BaseModel):
     lora_r: int | None = Field(
         None, ge=1, le=1024, description="rank of LoRA adapters; empty: train all weights"
     )
-    lora_alpha: float | None = Field(
-        None, gt=0, description="scale of LoRA adapters; empty: twice the rank"
+    lora_alpha: int | None = Field(
+        None, ge=1, description="scale of LoRA adapters; empty: twice the rank"
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay")
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first-moment decay")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer
 
 
-class PreparedRowsMixin:
-    """Makes a TRL trainer take encoded rows as they are and follow our learning-rate schedule.
+class PreparedRowsTrainer(Trainer):
+    """Put before a TRL trainer: takes encoded rows as they are and follows our schedule.
 
     TRL encodes rows with `Dataset.map`, one row and one template rendering at a time; our rows
     arrive encoded (`chat_format.encode_rows`), in the same form that the engines use.
@@ -19,6 +21,9 @@ class PreparedRowsMixin:
 
     lr_schedule: str = "constant"
     final_lr_share: float = 0.0
+    num_rows: int = 0
+    # Set by the TRL trainer behind this class.
+    _metrics: dict[str, defaultdict[str, list[float]]]
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -35,16 +40,23 @@ class PreparedRowsMixin:
             num_training_steps: Steps of the whole run.
             optimizer: Set by the trainer.
         """
-        if self.lr_scheduler is None:  # type: ignore[has-type]
-            warmup = self.args.get_warmup_steps(num_training_steps)  # type: ignore[attr-defined]
+        if self.lr_scheduler is None:
+            used = optimizer if optimizer is not None else self.optimizer
+            assert used is not None, "the trainer makes the optimizer first"
+            warmup = self.args.get_warmup_steps(num_training_steps)
             self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer,  # type: ignore[attr-defined]
+                used,
                 lambda step: lr_share(
                     step, num_training_steps, warmup, self.lr_schedule, self.final_lr_share
                 ),
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def _log_mean(self, name: str, value: torch.Tensor) -> None:
+        """Add the mean of a value over all processes to the next log entry."""
+        mean = self.accelerator.gather(value).mean().item()
+        self._metrics["train"][name].append(mean)
 
 
 def lr_share(

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from tasks.training.trainer_base import PreparedRowsMixin
+from tasks.training.trainer_base import PreparedRowsTrainer
 
 
 def weighted_dpo_loss(
@@ -73,7 +73,7 @@ class PairCollator(DataCollatorForPreference):
         return batch
 
 
-class WeightedDPOTrainer(PreparedRowsMixin, DPOTrainer):
+class WeightedDPOTrainer(PreparedRowsTrainer, DPOTrainer):
     """TRL's `DPOTrainer` with `weighted_dpo_loss`.
 
     Rows carry prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps (from
@@ -133,9 +133,8 @@ class WeightedDPOTrainer(PreparedRowsMixin, DPOTrainer):
             "rewards/accuracies": (chosen_rewards > rejected_rewards).float(),
             "nll/chosen": -chosen / chosen_lengths.clamp(min=1),
         }
-        metrics = self._metrics["train" if self.model.training else "eval"]
         for name, value in values.items():
-            metrics[name].append(self.accelerator.gather(value).mean().item())
+            self._log_mean(name, value)
 
 
 @torch.no_grad()

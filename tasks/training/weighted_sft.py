@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from torch import nn
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from tasks.training.trainer_base import PreparedRowsMixin
+from tasks.training.trainer_base import PreparedRowsTrainer
 
 
 @dataclass
@@ -24,7 +24,7 @@ class ExampleCollator(DataCollatorForLanguageModeling):
         return batch
 
 
-class WeightedSFTTrainer(PreparedRowsMixin, SFTTrainer):
+class WeightedSFTTrainer(PreparedRowsTrainer, SFTTrainer):
     """TRL's `SFTTrainer` with `weight * negative log-likelihood` per row.
 
     Rows carry input_ids, labels (-100 on the prompt) and weight. With `loss_reduction` "token"
@@ -37,7 +37,7 @@ class WeightedSFTTrainer(PreparedRowsMixin, SFTTrainer):
 
     def compute_loss(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -60,7 +60,8 @@ class WeightedSFTTrainer(PreparedRowsMixin, SFTTrainer):
             fused_lm_head=True,
         )
         lengths = outputs.label_mask.sum(dim=1)
-        row_nll = -outputs.log_probs.sum(dim=1) * inputs["weight"]
+        row_nll: torch.Tensor = -outputs.log_probs.sum(dim=1) * inputs["weight"]
+        loss: torch.Tensor
         if self.loss_reduction == "sequence":
             loss = (row_nll / lengths.clamp(min=1)).mean()
             # Given the number of items, the trainer leaves accumulation to the loss.
@@ -79,7 +80,5 @@ class WeightedSFTTrainer(PreparedRowsMixin, SFTTrainer):
     ) -> None:
         """Log the entropy and the accuracy of the completion tokens."""
         num_tokens = label_mask.sum().clamp(min=1)
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        for name, value in (("entropy", entropy), ("mean_token_accuracy", is_top1)):
-            share = value.sum() / num_tokens
-            metrics[name].append(self.accelerator.gather(share).mean().item())
+        self._log_mean("entropy", entropy.sum() / num_tokens)
+        self._log_mean("mean_token_accuracy", is_top1.sum() / num_tokens)

@@ -59,7 +59,7 @@ def run_job(job: TrainingJob, output: IO[bytes]) -> None:
     metrics = _metrics(trainer.state.log_history)
     metrics |= {
         "steps": float(trainer.state.global_step),
-        "rows": float(len(trainer.train_dataset)),
+        "rows": float(trainer.num_rows),
         "setup_seconds": round(setup_s, 3),
         "seconds": round(time.monotonic() - started, 3),
     }
