@@ -140,7 +140,7 @@ def _apply(total: int, operation: Operation, operand: int) -> int:
 
 
 def split_of(equation: Equation) -> Literal["train", "heldout"]:
-    """The split an equation belongs to: a pure function of the equation, so splits can't overlap."""
+    """The split an equation belongs to: a pure function of it, so splits can't overlap."""
     digest = hashlib.sha256(equation.key().encode()).digest()
     return "heldout" if digest[0] % HELDOUT_SHARE == 0 else "train"
 
@@ -150,7 +150,9 @@ def sample_equation(rng: random.Random, num_steps: int) -> Equation:
     start = total = rng.randint(3, 60)
     steps: list[tuple[Operation, int]] = []
     while len(steps) < num_steps:
-        operation: Operation = rng.choice(("add", "add", "subtract", "subtract", "multiply", "divide"))
+        operation: Operation = rng.choice(
+            ("add", "add", "subtract", "subtract", "multiply", "divide")
+        )
         operand = rng.randint(2, 40) if operation in ("add", "subtract") else rng.randint(2, 6)
         if operation == "subtract" and operand >= total:
             continue
