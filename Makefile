@@ -49,4 +49,4 @@ bench: setup ## run the benchmarks, one after the other
 
 clean: ## remove what setup, lint and test made; warehouses stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find flows tasks sandbox storage tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
