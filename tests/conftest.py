@@ -29,3 +29,69 @@ def shared_data() -> Path:
         # CI has the files: there, a skip would hide that these tests no longer run.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     return path
+
+
+def _save_tiny_model(folder: Path, family: str) -> Path:
+    """A random two-layer model with a byte tokenizer and a chat template, as a model folder."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+        SmolLM3Config,
+        SmolLM3ForCausalLM,
+    )
+
+    tokens = ["<pad>", "<end>", "<user>", "<assistant>"]
+    tokens += sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<end>",
+        additional_special_tokens=["<user>", "<assistant>"],
+    )
+    wrapped.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}"
+        "{% if m.role == 'assistant' %}<end>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    shape = {
+        "vocab_size": len(tokens),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": None,
+    }
+    torch.manual_seed(7)
+    if family == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**shape, initializer_range=0.2))
+    else:
+        # No layer has rotary positions, as in the seed models.
+        config = SmolLM3Config(**shape, initializer_range=0.2, no_rope_layers=[0, 0])
+        model = SmolLM3ForCausalLM(config)
+    model.save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random Llama with 0.1 M parameters; do not write into it."""
+    return _save_tiny_model(tmp_path_factory.mktemp("tiny") / "llama", "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_smollm3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random SmolLM3 without positions; do not write into it."""
+    return _save_tiny_model(tmp_path_factory.mktemp("tiny") / "smollm3", "smollm3")

@@ -1,0 +1,69 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tasks.engines import check_model_folder, weight_hash
+from tasks.errors import ModelFolderError
+
+
+@pytest.fixture
+def folder(tiny_llama, tmp_path):
+    return shutil.copytree(tiny_llama, tmp_path / "model")
+
+
+def test_the_hash_does_not_depend_on_how_weights_are_sharded(folder):
+    whole = weight_hash(folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, shards = sorted(tensors, reverse=True), {}
+    for part, name in enumerate(("b.safetensors", "a.safetensors")):
+        save_file({k: tensors[k] for k in names[part::2]}, folder / name, {"format": "other"})
+        shards |= dict.fromkeys(names[part::2], name)
+    index = {"metadata": {}, "weight_map": shards}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert weight_hash(folder) == whole
+
+
+@pytest.mark.parametrize("change", ["value", "name", "shape", "dtype"])
+def test_the_hash_sees_every_change_of_a_tensor(folder, change):
+    before = weight_hash(folder)
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    name = sorted(tensors)[0]
+    tensor = tensors.pop(name)
+    if change == "value":
+        tensor.view(-1)[0] += 1
+    elif change == "shape":
+        tensor = tensor.reshape(-1).clone()
+    elif change == "dtype":
+        tensor = tensor.view(torch.int32)
+    save_file({**tensors, name + "2" if change == "name" else name: tensor}, file)
+    assert weight_hash(folder) != before
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer", "model.safetensors"])
+def test_a_missing_file_is_named_with_the_folder(folder, missing):
+    for file in folder.glob(f"{missing}*"):
+        file.unlink()
+    with pytest.raises(ModelFolderError) as caught:
+        check_model_folder(folder)
+    assert missing in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ModelFolderError, match="nowhere"):
+        check_model_folder(tmp_path / "nowhere")
+
+
+def test_damaged_weights_are_an_error(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(ModelFolderError, match="cut off"):
+        weight_hash(folder)
+    file.write_bytes(b"\0" * 4)
+    with pytest.raises(ModelFolderError, match="not a readable safetensors file"):
+        weight_hash(folder)

@@ -1,0 +1,159 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.engines import GenerationRequest, open_engine, weight_hash
+from tasks.errors import EngineError, ModelFolderError, OptionError, UnknownNameError
+
+PROJECT = Path(__file__).parents[3]
+
+
+def make_requests(num=9, n=3, **fields):
+    return [
+        GenerationRequest(
+            f"p{i}",
+            [{"role": "user", "content": "x" * (i % 4 + 1)}],
+            n=n,
+            seed=1000 * i,
+            **{"max_new_tokens": 8, "temperature": 0.9, **fields},
+        )
+        for i in range(num)
+    ]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_llama):
+    with open_engine("transformers", tiny_llama, {"num_threads": 1, "rows_per_batch": 7}) as engine:
+        yield engine
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_completions_come_in_the_order_of_the_requests(engine, tiny_llama):
+    requests, progress = make_requests(), []
+    completions = engine.generate(requests, lambda done, total: progress.append((done, total)))
+    assert engine.weight_hash == weight_hash(tiny_llama)
+    for request, row in zip(requests, completions, strict=True):
+        assert [c.request_id for c in row] == [request.id] * 3
+        assert [c.index for c in row] == [0, 1, 2]
+        assert [c.seed for c in row] == [request.seed + i for i in range(3)]
+        for c in row:
+            assert 1 <= c.num_tokens <= 8
+            assert c.finish_reason == "stop" or c.num_tokens == 8
+            assert c.sum_logprob == pytest.approx(c.mean_logprob * c.num_tokens)
+            assert c.min_logprob <= c.mean_logprob <= 0 < c.mean_entropy
+            assert "<end>" not in c.text
+    assert progress == sorted(progress)
+    assert progress[-1] == (27, 27)
+
+
+def test_a_sample_depends_on_its_seed_alone(engine):
+    requests = make_requests()
+    completions = engine.generate(requests)
+    assert len({c.text for row in completions for c in row}) > 20
+    request = requests[4]
+    for i in range(3):
+        alone = GenerationRequest(
+            "alone", request.messages, n=1, seed=request.seed + i, temperature=0.9, max_new_tokens=8
+        )
+        assert engine.generate([alone])[0][0].text == completions[4][i].text
+
+
+def test_iterate_hands_over_the_same_and_may_be_left_early(engine):
+    requests = make_requests()
+    expected = {r.id: c for r, c in zip(requests, engine.generate(requests), strict=True)}
+    found = dict((request.id, row) for request, row in engine.iterate(requests))
+    assert found == expected
+    stream = engine.iterate(requests)
+    next(stream)
+    stream.close()
+    # The same calls give the same bits; another batch may change the last ones.
+    assert dict((r.id, row) for r, row in engine.iterate(requests)) == expected
+
+
+def test_scores_cover_the_completion_and_its_end(engine):
+    prompt = [{"role": "user", "content": "2+2?"}]
+    short, long = engine.score([(prompt, ""), (prompt, "four")])
+    assert (len(short), len(long)) == (1, 5)
+    assert all(value <= 0 for value in short + long)
+    assert engine.score([]) == []
+    assert engine.generate([]) == []
+
+
+def test_a_prompt_longer_than_the_model_is_refused_with_its_id(tiny_llama):
+    with open_engine("transformers", tiny_llama, {"num_threads": 1}) as engine:
+        with pytest.raises(EngineError, match=r"'p0'.*256 positions"):
+            engine.generate(make_requests(num=1, max_new_tokens=255))
+        with pytest.raises(EngineError, match="closed"):
+            engine.generate(make_requests(num=1))
+
+
+def test_a_folder_that_does_not_load_shows_the_end_of_the_traceback(tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "broken")
+    (folder / "config.json").write_text('{"model_type": "no-such-family"}')
+    with pytest.raises(EngineError, match="no-such-family") as caught:
+        open_engine("transformers", folder)
+    assert "Traceback" in str(caught.value)
+
+
+def test_a_killed_worker_is_an_error_and_not_a_hang(tiny_llama):
+    with open_engine("transformers", tiny_llama, {"num_threads": 1}) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineError, match="exit code -9"):
+            engine.generate(make_requests())
+
+
+def test_no_worker_outlives_a_killed_parent(tiny_llama):
+    script = (
+        "import sys, time\nfrom tasks.engines import open_engine\n"
+        "engine = open_engine('transformers', sys.argv[1], {'num_threads': 1})\n"
+        "print(engine.pid, flush=True)\ntime.sleep(600)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(tiny_llama)], stdout=subprocess.PIPE, cwd=PROJECT
+    )
+    assert parent.stdout is not None
+    with parent:
+        worker = int(parent.stdout.readline())
+        assert is_alive(worker)
+        parent.kill()
+    while is_alive(worker):
+        time.sleep(0.05)  # pytest's own timeout ends a worker that stays
+
+
+def test_closing_ends_the_worker(tiny_llama):
+    engine = open_engine("transformers", tiny_llama, {"num_threads": 1})
+    engine.close()
+    engine.close()
+    assert not is_alive(engine.pid)
+
+
+def test_what_can_be_refused_is_refused_before_a_process_starts(tiny_llama, tmp_path):
+    with pytest.raises(UnknownNameError, match="known engines: transformers"):
+        open_engine("magic", tiny_llama)
+    with pytest.raises(OptionError, match="num_threads"):
+        open_engine("transformers", tiny_llama, {"num_threads": 0})
+    with pytest.raises(OptionError, match="no_such_option"):
+        open_engine("transformers", tiny_llama, {"no_such_option": 1})
+    with pytest.raises(ModelFolderError, match="does not exist"):
+        open_engine("transformers", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"n": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -1}, {"max_new_tokens": 0}],
+)
+def test_a_request_out_of_range_is_refused(fields):
+    with pytest.raises(OptionError, match=next(iter(fields))):
+        make_requests(num=1, **fields)
