@@ -33,7 +33,8 @@ class Limits:
     wait by the wall clock.
 
     Attributes:
-        wall_s: Seconds by the clock.
+        wall_s: Seconds by the clock. Time in which other processes kept the program from running
+            is not counted, up to three times the limit.
         cpu_s: Seconds of CPU time over all threads and processes of the program.
         memory_mib: Memory of all its processes and files together (per process where no cgroup
             can be written, see `Execution.limits_enforced_by`).

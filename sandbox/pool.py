@@ -20,7 +20,7 @@ from sandbox.protocol import Conversation, State
 PROGRAMS_PER_CELL = 2000
 MAX_ATTEMPTS = 2
 _START_TIMEOUT_S = 30.0
-# Beyond the wall limit, before a silent cell counts as hung: sweeping, and a busy machine.
+# Beyond the longest patience of process 1, before a silent cell counts as hung: sweeping, and a busy machine.
 _ANSWER_TIMEOUT_S = 10.0
 _FAILED_STARTS = 3
 # Tells a program that destroys cells from a machine on which cells die.
@@ -232,7 +232,7 @@ class Sandbox:
     def _give(self, slot: _Slot, task: _Task) -> None:
         task.attempts += 1
         slot.task = task
-        slot.deadline = time.monotonic() + self._limits.wall_s + _ANSWER_TIMEOUT_S
+        slot.deadline = time.monotonic() + 4 * self._limits.wall_s + _ANSWER_TIMEOUT_S
         slot.conversation.send(task.program)
         self._watch_writing(slot)
 

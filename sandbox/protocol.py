@@ -57,7 +57,7 @@ class Conversation:
         stdin = program.stdin.encode("utf-8", "surrogatepass")
         self._outgoing = memoryview(frames.pack_job(self._nonce, source, stdin))
         self.cell.reset_peak()
-        self._before = self.cell.usage()
+        self._before = self._before or self.cell.usage()
         self.state = State.BUSY
         self.write_some()
 
@@ -105,14 +105,16 @@ class Conversation:
                 self._break("more output than the cell may pass on")
         elif kind == Kind.DONE and self.state is State.BUSY and len(body) == frames.DONE_BODY.size:
             self.state = State.IDLE
+            # The cell sleeps between jobs, so this run's counters start where the last one ended.
+            before, self._before = self._before, self.cell.usage()
             return Outcome(
                 nonce=self._nonce,
                 done=Done(*frames.DONE_BODY.unpack(body)),
                 stdout=bytes(self._captured[Kind.STDOUT]),
                 stderr=bytes(self._captured[Kind.STDERR]),
                 records=bytes(self._captured[Kind.RECORD]),
-                before=self._before,
-                after=self.cell.usage(),
+                before=before,
+                after=self._before,
             )
         elif kind == Kind.FATAL:
             self._break(body.decode("utf-8", "replace"))

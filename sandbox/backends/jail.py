@@ -161,6 +161,8 @@ def zygote_config(jail: Jail) -> dict[str, Any]:
 
 def _zygote_argv(jail: Jail) -> list[str]:
     start = f"import sys; sys.path.insert(0, {CODE_PATH!r}); "
+    # Before anything else is imported that may register something to do after a fork.
+    start += "from sandbox.cell import hooks; hooks.hold(); "
     start += "from sandbox.cell.zygote import main; main()"
     # Not -I: it would ignore PYTHONHASHSEED. The environment is ours anyway.
     flags = ["-s", "-S", "-P", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", start]

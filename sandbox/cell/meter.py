@@ -33,3 +33,26 @@ def measure_cell(own_pid: int, proc: str = "/proc") -> tuple[float, int]:
         ticks += sum(int(field) for field in fields[11:15])
         pages += int(statm[1]) - int(statm[2])
     return ticks / _TICKS, pages * _PAGE
+
+
+def withheld_ns(own_pid: int, proc: str = "/proc") -> int:
+    """Return the longest time that a thread was ready to run but got no CPU, in nanoseconds.
+
+    Zero where the kernel does not say. Without it a busy machine would turn a program that
+    computes into one that timed out.
+
+    Args:
+        own_pid: The process to leave out.
+        proc: Where the process file system is mounted.
+    """
+    longest = 0
+    for name in os.listdir(proc):
+        if not name.isdigit() or int(name) == own_pid:
+            continue
+        try:
+            for thread in os.listdir(f"{proc}/{name}/task"):
+                with open(f"{proc}/{name}/task/{thread}/schedstat", "rb") as file:
+                    longest = max(longest, int(file.read().split()[1]))
+        except OSError:
+            continue
+    return longest

@@ -11,7 +11,6 @@ import builtins
 import gc
 import linecache
 import os
-import random
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ import traceback
 import types
 from collections.abc import Callable
 
+from sandbox.cell import hooks
 from sandbox.cell.frames import PAYLOAD_HEADER, Ending, pack_record
 
 FILE_NAME = "main.py"
@@ -135,8 +135,7 @@ def _prepare(name: str, source: str) -> types.ModuleType:
     # The zygote ignores what process 1 must ignore; a program expects Python's own handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.enable()
-    # Same draws on every run: a training row must be reproducible from its program.
-    random.seed(0)
+    hooks.release()
     return module
 
 
