@@ -58,8 +58,7 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     try:
         folder = spill_folder(root)
         connection.execute(f"SET temp_directory = {quoted(str(folder) if folder else '')}")
-        for statement in _definitions(quoted(str(root))):
-            connection.execute(statement)
+        _define(connection, _definitions(quoted(str(root))))
     except BaseException:
         connection.close()
         raise
@@ -102,12 +101,11 @@ def refresh(root: Path) -> bool:
                 f"ATTACH {quoted(str(path))} AS unfinished (STORAGE_VERSION 'v1.0.0')"
             )
             connection.execute("USE unfinished")
-            for statement in definitions:
-                connection.execute(statement)
-            connection.execute(
+            info = (
                 f"CREATE VIEW catalog_info AS SELECT {quoted(fingerprint)} AS fingerprint, "
                 f"{quoted(str(root))} AS root, {SCHEMA_VERSION} AS schema_version"
             )
+            _define(connection, [*definitions, info])
 
     publish(root, target, write)
     return True
@@ -123,6 +121,14 @@ def _fingerprint(path: Path) -> str | None:
         # Damaged, of another DuckDB, or held for writing by someone: a fresh one is right for all.
         return None
     return str(rows[0][0])
+
+
+def _define(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
+    # One transaction: on its own each of the 130 statements would wait for the disk.
+    connection.execute("BEGIN")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("COMMIT")
 
 
 def _definitions(root_sql: str) -> list[str]:

@@ -20,8 +20,11 @@ SCHEMA_VERSION: Final = 1
 TRAINING_TABLES: Final = ("examples", "pairs", "labels")
 """The tables that a trainer reads; their columns have TRL's names."""
 
+# Parquet's own name for list items, so that a schema read back is the same one.
+_ITEM: Final = "element"
+
 MESSAGES: Final = pa.list_(
-    pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+    pa.field(_ITEM, pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
 )
 """Chat messages, TRL's conversational format."""
 
@@ -30,7 +33,7 @@ _INT = pa.int32()
 _LONG = pa.int64()
 _DOUBLE = pa.float64()
 _BOOL = pa.bool_()
-_STRINGS = pa.list_(pa.string())
+_STRINGS = pa.list_(pa.field(_ITEM, pa.string()))
 
 
 def _column(

@@ -33,7 +33,8 @@ nearest AS (
 training AS (
     SELECT
         'examples' AS table_name, 'example' AS relation, id, run, round, weight,
-        completion[-1].content AS text, NULL AS chosen_id, NULL AS rejected_id,
+        completion[-1].content AS text, NULL::VARCHAR AS chosen_id,
+        NULL::VARCHAR AS rejected_id,
         unnest(sample_ids) AS sample_id
     FROM examples
     UNION ALL
@@ -88,7 +89,7 @@ nearest_heirs AS (
 steps AS (
     SELECT
         step, CASE WHEN step = 0 THEN 'self' ELSE 'child sample' END AS relation,
-        'samples' AS table_name, id, run, round, role AS name, text, NULL AS status,
+        'samples' AS table_name, id, run, round, role AS name, text, NULL::VARCHAR AS status,
         NULL::DOUBLE AS weight, weight_hash
     FROM samples
     JOIN nearest USING (id)

@@ -146,9 +146,10 @@ decisions AS (
 ),
 steps AS (
     SELECT
-        0 AS step, 'self' AS relation, table_name, id, run, round, NULL AS name, text, label,
-        value, NULL AS policy_id, NULL AS weight_hash, NULL AS sampling, NULL::BIGINT AS seed,
-        NULL AS verdict, NULL AS filter,
+        0 AS step, 'self' AS relation, table_name, id, run, round, NULL::VARCHAR AS name, text,
+        label, value, NULL::VARCHAR AS policy_id, NULL::VARCHAR AS weight_hash,
+        NULL::VARCHAR AS sampling, NULL::BIGINT AS seed, NULL::VARCHAR AS verdict,
+        NULL::VARCHAR AS filter,
         CASE WHEN table_name <> 'votes'
             AND id NOT IN (SELECT row_id FROM decisions) THEN 'kept' END AS reason,
         detail

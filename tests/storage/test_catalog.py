@@ -1,5 +1,6 @@
 """Any DuckDB client can open selfloom.duckdb: while a round writes, empty, and after a move."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Callable
@@ -48,9 +49,9 @@ def client(path: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(path / "selfloom.duckdb"), read_only=True)
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_empty_tables_have_all_their_columns(view: str, warehouse: Warehouse) -> None:
-    for connection in (client(warehouse.root), warehouse.connect()):
+def test_empty_tables_have_all_their_columns(warehouse: Warehouse) -> None:
+    connections = (client(warehouse.root), warehouse.connect())
+    for connection, view in itertools.product(connections, VIEWS):
         relation = connection.sql(f"SELECT * FROM {view}")
         assert relation.fetchall() == []
         if view in TABLES:
@@ -90,35 +91,31 @@ def test_readers_and_a_writer(warehouse: Warehouse, start: Start) -> None:
         connection = client(warehouse.root)
         for _ in writer.stdout:
             seen += connection.execute("SELECT count(*) FROM votes").fetchall()[0]
-            code = [
-                (count,)
-                for (count,) in client(warehouse.root)
-                .sql("SELECT count(*) FROM votes GROUP BY run, round, split_part(id, '-', 1)")
-                .fetchall()
-            ]
-            assert set(code) <= {(100,)}, "a reader sees a whole part or none"
+            parts = client(warehouse.root).sql(
+                "SELECT count(*) FROM votes GROUP BY split_part(id, '-', 1)"
+            )
+            assert set(parts.fetchall()) <= {(100,)}, "a reader sees a whole part or none"
     assert writer.returncode == 0
     assert all(count % 100 == 0 for count in seen)
     assert seen == sorted(seen)
     assert seen[-1] == 6000
 
 
-@pytest.mark.parametrize("how", ["absolute", "relative", "inside", "dotted"])
 def test_a_moved_warehouse_works_for_a_plain_client(
-    how: str, warehouse: Warehouse, make_row: MakeRow, start: Start, tmp_path: Path
+    warehouse: Warehouse, make_row: MakeRow, start: Start, tmp_path: Path
 ) -> None:
     warehouse.write("votes", [make_row("votes", "a")], run="r", round=1, part="p")
     moved = tmp_path / "it's moved"
     warehouse.root.rename(moved)
-    folder, path = {
-        "absolute": ("/", str(moved / "selfloom.duckdb")),
-        "relative": (str(tmp_path), "it's moved/selfloom.duckdb"),
-        "inside": (str(moved), "selfloom.duckdb"),
-        "dotted": (str(moved), "./selfloom.duckdb"),
-    }[how]
-    output, errors = start(CLIENT, folder, path).communicate()
-    assert errors == ""
-    assert output == "[('a', 'r', 1)]\n1\n"
+    for folder, path in [
+        ("/", str(moved / "selfloom.duckdb")),
+        (str(tmp_path), "it's moved/selfloom.duckdb"),
+        (str(moved), "selfloom.duckdb"),
+        (str(moved), "./selfloom.duckdb"),
+    ]:
+        output, errors = start(CLIENT, folder, path).communicate()
+        assert errors == ""
+        assert output == "[('a', 'r', 1)]\n1\n"
 
 
 def test_opening_renews_the_path_for_attached_catalogs(
