@@ -268,7 +268,13 @@ TABLES: Final[dict[str, pa.Schema]] = {
             "What became of it.",
             values="candidate|promoted|rejected|rolled_back|base",
         ),
-        _column("metrics", _STRING, "Training metrics, as JSON.", json=True),
+        _column(
+            "metrics",
+            _STRING,
+            "Training metrics, as JSON; where rows of several rounds were mixed, rows_by_round "
+            "({round: rows}) and training_table, which learned_from() reads.",
+            json=True,
+        ),
     ),
     "evaluations": _table(
         "One metric of one model on one suite.",

@@ -5,8 +5,9 @@
 -- Columns
 --   step         0 for the sample itself, then the distance from it
 --   relation     'self', 'child sample' (conditioned on it), 'example', 'pair', 'label',
---                'rejection', 'trained' (the model of the round whose training rows hold it),
---                'descendant' (a model whose training started from that one)
+--                'rejection', 'trained' (the model of the round whose training rows hold it, and
+--                models whose metrics name that round in rows_by_round), 'descendant' (a model
+--                whose training started from such a model)
 --   table_name, id, run, round   where the row is found
 --   name         role of a sample; 'chosen', 'rejected' or 'source' in a training row; filter;
 --                recipe of a model
@@ -74,6 +75,15 @@ learners(step, id) AS (
     FROM rows_with
     JOIN models USING (run, round)
     WHERE models.status = 'candidate'
+    UNION
+    -- A model may also see rows of earlier rounds; then its metrics say which.
+    SELECT step + 1, models.id
+    FROM rows_with
+    JOIN models USING (run)
+    WHERE json_extract(
+            models.metrics, '$.rows_by_round."' || rows_with.round || '"'
+        )::VARCHAR::BIGINT > 0
+        AND coalesce(models.metrics ->> '$.training_table', table_name) = table_name
 ),
 heirs(step, depth, id) AS (
     SELECT min(step), 0, id FROM learners GROUP BY id

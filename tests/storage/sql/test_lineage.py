@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from storage import Warehouse
@@ -151,6 +152,28 @@ def test_what_was_learned_through_a_refinement(story: Warehouse) -> None:
     assert (1, "rejection", "rejection-s0") in rows
 
 
+@pytest.mark.parametrize(
+    ("metrics", "learned"),
+    [
+        ({"rows_by_round": {"1": 40, "2": 40}}, True),
+        ({"rows_by_round": {"1": 40}, "training_table": "pairs"}, True),
+        ({"rows_by_round": {"1": 0, "2": 40}}, False),
+        ({"rows_by_round": {"1": 40}, "training_table": "labels"}, False),
+        ({}, False),
+    ],
+)
+def test_models_trained_on_mixed_rounds(
+    metrics: dict[str, Any], learned: bool, story: Warehouse
+) -> None:
+    rows = [
+        row | {"id": "m9", "parent_id": "m0", "metrics": metrics}
+        for row in story.read("models", round=2, part="verdict").to_pylist()
+    ]
+    story.write("models", rows, run="r", round=2, part="mixed")
+    found = relations(ask(story, "FROM learned_from('s1')"))
+    assert ((2, "trained", "m9") in found) is learned
+
+
 def test_nothing_was_learned_from_a_dropped_sample(story: Warehouse) -> None:
     assert relations(ask(story, "FROM learned_from('s3')")) == {
         (0, "self", "s3"),
@@ -159,8 +182,6 @@ def test_nothing_was_learned_from_a_dropped_sample(story: Warehouse) -> None:
 
 
 def test_the_catalog_file_tells_the_same_story(story: Warehouse) -> None:
-    import duckdb
-
     with duckdb.connect(str(story.root / "selfloom.duckdb"), read_only=True) as connection:
         rows = connection.sql("FROM lineage('p1')").to_arrow_table().to_pylist()
     assert rows == ask(story, "FROM lineage('p1')")
