@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -38,6 +39,7 @@ def _save_tiny_model(folder: Path, family: str) -> Path:
     from transformers import (
         LlamaConfig,
         LlamaForCausalLM,
+        PreTrainedModel,
         PreTrainedTokenizerFast,
         SmolLM3Config,
         SmolLM3ForCausalLM,
@@ -60,7 +62,7 @@ def _save_tiny_model(folder: Path, family: str) -> Path:
         "{% if m.role == 'assistant' %}<end>{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": len(tokens),
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -75,7 +77,7 @@ def _save_tiny_model(folder: Path, family: str) -> Path:
     }
     torch.manual_seed(7)
     if family == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**shape, initializer_range=0.2))
+        model: PreTrainedModel = LlamaForCausalLM(LlamaConfig(**shape, initializer_range=0.2))
     else:
         # No layer has rotary positions, as in the seed models.
         config = SmolLM3Config(**shape, initializer_range=0.2, no_rope_layers=[0, 0])

@@ -7,7 +7,7 @@ from tasks.engines import GenerationRequest
 from tasks.engines.batching import plan_batches
 
 
-def make_request(i, n, max_new_tokens):
+def make_request(i: int, n: int, max_new_tokens: int) -> GenerationRequest:
     message = {"role": "user", "content": "x"}
     return GenerationRequest(f"r{i}", [message], n=n, max_new_tokens=max_new_tokens)
 

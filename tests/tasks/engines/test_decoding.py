@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -14,7 +16,7 @@ def model(request):
     return AutoModelForCausalLM.from_pretrained(request.getfixturevalue(request.param)).eval()
 
 
-def make_rows(n, temperature=1.0, max_new_tokens=24):
+def make_rows(n: int, temperature: float = 1.0, max_new_tokens: int = 24) -> list[Row]:
     return [
         Row(prompt, 100 * prompt + i, temperature, 1.0, 0, max_new_tokens)
         for prompt in range(len(PROMPTS))
@@ -22,11 +24,12 @@ def make_rows(n, temperature=1.0, max_new_tokens=24):
     ]
 
 
-def full_logprobs(model, prompt, tokens):
+def full_logprobs(model: Any, prompt: list[int], tokens: list[int]) -> torch.Tensor:
     """Raw log-probabilities (tokens, vocab) by one pass without cache or padding."""
     with torch.no_grad():
         logits = model.double()(torch.tensor([prompt + tokens])).logits[0]
-    return logits[len(prompt) - 1 : -1].log_softmax(dim=-1)
+    scores: torch.Tensor = logits
+    return scores[len(prompt) - 1 : -1].log_softmax(dim=-1)
 
 
 def test_statistics_are_those_of_the_raw_model(model):

@@ -18,7 +18,8 @@ def test_the_hash_does_not_depend_on_how_weights_are_sharded(folder):
     whole = weight_hash(folder)
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
-    names, shards = sorted(tensors, reverse=True), {}
+    names = sorted(tensors, reverse=True)
+    shards: dict[str, str] = {}
     for part, name in enumerate(("b.safetensors", "a.safetensors")):
         save_file({k: tensors[k] for k in names[part::2]}, folder / name, {"format": "other"})
         shards |= dict.fromkeys(names[part::2], name)

@@ -5,16 +5,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.engines import GenerationRequest, open_engine, weight_hash
+from tasks.engines.transformers_engine import TransformersEngine, TransformersOptions
 from tasks.errors import EngineError, ModelFolderError, OptionError, UnknownNameError
 
 PROJECT = Path(__file__).parents[3]
+ONE_THREAD = TransformersOptions(num_threads=1)
 
 
-def make_requests(num=9, n=3, **fields):
+def make_requests(num: int = 9, n: int = 3, **fields: Any) -> list[GenerationRequest]:
     return [
         GenerationRequest(
             f"p{i}",
@@ -33,7 +36,7 @@ def engine(tiny_llama):
         yield engine
 
 
-def is_alive(pid):
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -108,7 +111,7 @@ def test_a_folder_that_does_not_load_shows_the_end_of_the_traceback(tiny_llama, 
 
 
 def test_a_killed_worker_is_an_error_and_not_a_hang(tiny_llama):
-    with open_engine("transformers", tiny_llama, {"num_threads": 1}) as engine:
+    with TransformersEngine(tiny_llama, ONE_THREAD) as engine:
         os.kill(engine.pid, signal.SIGKILL)
         with pytest.raises(EngineError, match="exit code -9"):
             engine.generate(make_requests())
@@ -133,7 +136,7 @@ def test_no_worker_outlives_a_killed_parent(tiny_llama):
 
 
 def test_closing_ends_the_worker(tiny_llama):
-    engine = open_engine("transformers", tiny_llama, {"num_threads": 1})
+    engine = TransformersEngine(tiny_llama, ONE_THREAD)
     engine.close()
     engine.close()
     assert not is_alive(engine.pid)
