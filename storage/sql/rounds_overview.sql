@@ -5,20 +5,27 @@
 --   recipe, gate_verdict, gate_reasons, monitor_findings, parent_model_id, child_model_id
 --                             from rounds; null until the round has ended
 --   prompts, samples, executions, accepted, votes, examples, pairs, labels, rejections
---                             rows; samples without those drawn for evaluation, accepted:
+--                             rows; samples and executions without those of evaluation, accepted:
 --                             executions with the verdict 'accepted'
 --   parent_accuracy, child_accuracy
 --                             'pass@1 greedy' over all difficulties, pooled over suites by their
 --                             number of problems; the newest measurement in the run
 CREATE VIEW rounds_overview AS
-WITH counted AS (
+WITH judged AS (
+    SELECT run, round, verdict
+    FROM executions
+    WHERE (run, round, sample_id) NOT IN (
+        SELECT (run, round, id) FROM samples WHERE purpose = 'evaluate'
+    )
+),
+counted AS (
     SELECT run, round, 'prompts' AS stage, count(*) AS n FROM prompts GROUP BY ALL
     UNION ALL
     SELECT run, round, 'samples', count(*) FROM samples WHERE purpose <> 'evaluate' GROUP BY ALL
     UNION ALL
-    SELECT run, round, 'executions', count(*) FROM executions GROUP BY ALL
+    SELECT run, round, 'executions', count(*) FROM judged GROUP BY ALL
     UNION ALL
-    SELECT run, round, 'accepted', count(*) FROM executions WHERE verdict = 'accepted' GROUP BY ALL
+    SELECT run, round, 'accepted', count(*) FROM judged WHERE verdict = 'accepted' GROUP BY ALL
     UNION ALL
     SELECT run, round, 'votes', count(*) FROM votes GROUP BY ALL
     UNION ALL

@@ -68,7 +68,7 @@ def story(warehouse: Warehouse, make_row: MakeRow) -> Warehouse:
         "executions", 1, execution("s1", "accepted"), execution("s2", "wrong_answer"),
         execution("s3", "accepted"), execution("s4", "runtime_error"),
     )  # fmt: skip
-    write("executions", 2, execution("t1", "accepted"))
+    write("executions", 2, execution("t1", "accepted"), execution("v1", "accepted"))
     write("scores", 1, score("s1", "3"), score("s2", "5"), score("s3", "3"), score("s4", None))
     write("scores", 2, score("t1", "3"), score("v1", "3"))
     vote = {"prompt_id": "q", "num_samples": 4}

@@ -109,6 +109,7 @@ def test_rounds_overview(story: Warehouse) -> None:
     assert (first["rejections"], first["gate_verdict"], first["recipe"]) == (3, "promoted", "scpo")
     assert first["child_accuracy"] == pytest.approx((30 / 4 + 10) / 40)
     assert first["parent_accuracy"] is None, "the base was not evaluated in this run"
-    assert by_round[2]["samples"] == 2, "without those drawn for evaluation"
+    second = [by_round[2][name] for name in ("samples", "executions", "accepted")]
+    assert second == [2, 1, 1], "without those of evaluation"
     assert by_round[2]["parent_accuracy"] == first["child_accuracy"]
     assert by_round[0]["gate_verdict"] is None
