@@ -10,6 +10,7 @@ from sandbox.errors import SandboxUnavailableError, SandboxUsageError
 from sandbox.judging import COMPARATORS
 from sandbox.limits import Limits
 from sandbox.pool import PROGRAMS_PER_CELL, Sandbox
+from sandbox.selftest import LIMITS as SELFTEST_LIMITS
 from sandbox.selftest import check_once
 
 # In order of preference: bubblewrap may be allowed where plain user namespaces are not.
@@ -41,9 +42,8 @@ def choose_backend(
     failures = []
     for builder in _BUILDERS[name]:
         try:
-            backend = NamespacesBackend(limits, builder, packages)
-            check_once(backend, limits)
-            return backend
+            check_once(NamespacesBackend(SELFTEST_LIMITS, builder, packages))
+            return NamespacesBackend(limits, builder, packages)
         except SandboxUnavailableError as error:
             failures.append(f"- {builder}: {error}{_advice(str(error))}")
     raise SandboxUnavailableError(

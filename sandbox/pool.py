@@ -20,7 +20,7 @@ from sandbox.protocol import Conversation, State
 PROGRAMS_PER_CELL = 2000
 MAX_ATTEMPTS = 2
 _START_TIMEOUT_S = 30.0
-# Beyond the longest patience of process 1, before a silent cell counts as hung: sweeping, and a busy machine.
+# Beyond the longest patience of process 1 before a silent cell counts as hung: it may be sweeping.
 _ANSWER_TIMEOUT_S = 10.0
 _FAILED_STARTS = 3
 # Tells a program that destroys cells from a machine on which cells die.
@@ -251,6 +251,8 @@ class Sandbox:
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else 0.0
         for key, event in self._selector.select(timeout):
             slot: _Slot = key.data
+            if self._slots and self._slots[slot.number] is not slot:
+                continue  # Replaced a moment ago; its descriptors may be another cell's by now.
             if event & selectors.EVENT_WRITE:
                 slot.conversation.write_some()
                 self._watch_writing(slot)

@@ -110,11 +110,15 @@ def _find_v2(mounts: Sequence[tuple[str, str, str, str]], own: dict[str, str]) -
     return None
 
 
-def find_hierarchy() -> Hierarchy | None:
-    """Return where this process can limit memory and processes of a group, None if nowhere."""
+def find_hierarchy(proc: Path = Path("/proc/self")) -> Hierarchy | None:
+    """Return where this process can limit memory and processes of a group, None if nowhere.
+
+    Args:
+        proc: Where the process describes its mounts and groups.
+    """
     try:
-        mounts = _mounts(Path("/proc/self/mountinfo").read_text())
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        mounts = _mounts((proc / "mountinfo").read_text())
+        lines = (proc / "cgroup").read_text().splitlines()
     except OSError:
         return None
     own = {}

@@ -20,6 +20,10 @@ Builder = Literal["bwrap", "unshare"]
 CODE_PATH = "/opt/selfloom"
 PACKAGE_PATH = "/opt/packages"
 
+# High enough to belong to nobody; named `program` in the cell's /etc/passwd. Never 0: in a user
+# namespace its root owns the /proc entries of process 1.
+PROGRAM_UID = 2_000_000
+
 # Imported once per cell instead of once per program.
 PRELOAD = (
     "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses",
@@ -184,7 +188,8 @@ def unshare_argv(jail: Jail) -> list[str]:
     root = Path(__file__).resolve().parent.parent / "cell" / "root.py"
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup"]
     if jail.uid is None:
-        spaces = ["--user", "--map-root-user", *spaces]
+        ids = [f"--map-user={PROGRAM_UID}", f"--map-group={PROGRAM_UID}"]
+        spaces = ["--user", *ids, "--keep-caps", *spaces]
     return [
         *(jail.builder_path, *spaces, "--fork", "--kill-child=SIGKILL", "--"),
         *(str(interpreter()[0]), "-s", "-S", "-P", str(root), json.dumps(layout)),
@@ -197,7 +202,7 @@ def bwrap_argv(jail: Jail) -> list[str]:
     argv += ["--unshare-cgroup-try", "--hostname", "cell", "--as-pid-1", "--die-with-parent"]
     argv += ["--new-session", "--clearenv"]
     if jail.uid is None:
-        argv += ["--unshare-user", "--uid", "0", "--gid", "0"]
+        argv += ["--unshare-user", "--uid", str(PROGRAM_UID), "--gid", str(PROGRAM_UID)]
     argv += ["--cap-drop", "ALL"]
     for capability in _KEPT_CAPABILITIES:
         argv += ["--cap-add", f"CAP_{capability}"]

@@ -18,9 +18,10 @@ from sandbox.backends.cgroups import (
     Usage,
     find_hierarchy,
     owner_prefix,
+    remove_group,
     sweep_stale_groups,
 )
-from sandbox.backends.jail import Builder, Jail, check_packages, command, interpreter
+from sandbox.backends.jail import PROGRAM_UID, Builder, Jail, check_packages, command, interpreter
 from sandbox.errors import SandboxUnavailableError
 from sandbox.limits import Limits
 
@@ -28,8 +29,6 @@ _MIB = 1 << 20
 # Process 1 and the builder live in the group too.
 _OWN_MEMORY_MIB = 24
 _OWN_PROCESSES = 2
-# High enough to belong to nobody; named `program` in the cell's /etc/passwd.
-_FIRST_UID = 2_000_000
 _UIDS_PER_PARENT = 64
 _HANG_MS = 300
 
@@ -108,6 +107,9 @@ class NamespaceCell:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._warden.wait(timeout_s)
             self._stderr.close()
+            # The warden removed it, unless somebody killed the warden.
+            for folder in self._group.folders.values() if self._group else ():
+                remove_group(folder)
             return True
         return False
 
@@ -154,7 +156,7 @@ class NamespacesBackend:
         """Start a cell; it is usable once it sent its first frame."""
         uid = None
         if os.geteuid() == 0:
-            uid = _FIRST_UID
+            uid = PROGRAM_UID
             if self._hierarchy is None:
                 # The kernel then counts processes per user, and cells must not count each other's.
                 uid += 1 + os.getpid() * _UIDS_PER_PARENT + slot % _UIDS_PER_PARENT

@@ -9,29 +9,36 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+def _private_pages(pid: str, proc: str) -> int:
+    with open(f"{proc}/{pid}/statm", "rb") as file:
+        statm = file.read().split()
+    return int(statm[1]) - int(statm[2])
+
+
 def measure_cell(own_pid: int, proc: str = "/proc") -> tuple[float, int]:
-    """Return CPU seconds and bytes of private memory of every process but `own_pid`.
+    """Return CPU seconds and bytes of memory of every process but `own_pid`.
+
+    Pages that a forked process still shares with `own_pid` look private to it; they are taken off.
 
     Args:
-        own_pid: The process to leave out.
+        own_pid: The process to leave out, the ancestor of all others.
         proc: Where the process file system is mounted.
     """
     ticks = 0
     pages = 0
+    inherited = _private_pages(str(own_pid), proc)
     for name in os.listdir(proc):
         if not name.isdigit() or int(name) == own_pid:
             continue
         try:
             with open(f"{proc}/{name}/stat", "rb") as file:
                 stat = file.read()
-            with open(f"{proc}/{name}/statm", "rb") as file:
-                statm = file.read().split()
+            pages += max(0, _private_pages(name, proc) - inherited)
         except OSError:
             continue  # It ended between the listing and the reading.
         # The command name may hold blanks and brackets; the fields after it cannot.
         fields = stat[stat.rindex(b")") + 2 :].split()
         ticks += sum(int(field) for field in fields[11:15])
-        pages += int(statm[1]) - int(statm[2])
     return ticks / _TICKS, pages * _PAGE
 
 

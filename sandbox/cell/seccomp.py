@@ -66,15 +66,16 @@ _AF_UNIX = 1
 _CLONE = (56, 220)
 _NEW_NAMESPACES = 0x7E020000
 
-# Calls that may act on the caller (argument 0) but on no other process; which argument.
-_SELF_ONLY: dict[str, tuple[tuple[int, int], int]] = {
-    "prlimit64": ((302, 261), 0),
-    "sched_setparam": ((142, 118), 0),
-    "sched_setscheduler": ((144, 119), 0),
-    "sched_setaffinity": ((203, 122), 0),
-    "sched_setattr": ((314, 274), 0),
-    "setpriority": ((141, 140), 1),
-    "ioprio_set": ((251, 30), 1),
+# Calls that may act on the caller but on nobody else: numbers, then argument and needed value.
+_SELF_ONLY: dict[str, tuple[tuple[int, int], dict[int, int]]] = {
+    "prlimit64": ((302, 261), {0: 0}),
+    "sched_setparam": ((142, 118), {0: 0}),
+    "sched_setscheduler": ((144, 119), {0: 0}),
+    "sched_setaffinity": ((203, 122), {0: 0}),
+    "sched_setattr": ((314, 274), {0: 0}),
+    # The first argument says what the second one is: a process, not a group or a user.
+    "setpriority": ((141, 140), {0: 0, 1: 0}),
+    "ioprio_set": ((251, 30), {0: 1, 1: 0}),
 }
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -134,14 +135,15 @@ def build_filter(machine: str) -> bytes:
         allow,
         _refuse(errno.EPERM),
     ]
-    for numbers, argument in _SELF_ONLY.values():
-        code += [
-            _instruction(_JUMP_EQ, numbers[column], 0, 4),
-            _instruction(_LOAD, _ARG_OFFSET + 8 * argument),
-            _instruction(_JUMP_EQ, 0, 0, 1),
-            allow,
-            _refuse(errno.EPERM),
-        ]
+    for numbers, needed in _SELF_ONLY.values():
+        code.append(_instruction(_JUMP_EQ, numbers[column], 0, 3 * len(needed) + 1))
+        for argument, value in needed.items():
+            code += [
+                _instruction(_LOAD, _ARG_OFFSET + 8 * argument),
+                _instruction(_JUMP_EQ, value, 1, 0),
+                _refuse(errno.EPERM),
+            ]
+        code.append(allow)
     code.append(allow)
     return b"".join(code)
 

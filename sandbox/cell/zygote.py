@@ -151,6 +151,8 @@ class Zygote:
             if job_out != job_fd:
                 os.dup2(job_out, job_fd, inheritable=False)
             os.closerange(4, self.record_fd)
+            # Else `killpg(0)` reaches whatever shares the group, outside of the cell too.
+            os.setsid()
             self._become_program()
             runner.run_program(job_fd, self.record_fd, self._limit_program)
         finally:

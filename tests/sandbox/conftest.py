@@ -8,7 +8,7 @@ import pytest
 from sandbox import Limits, Sandbox, SandboxUnavailableError, open_sandbox
 
 # Short, so that the many programs that run into a limit do not make the suite slow.
-LIMITS = Limits(cpu_s=0.4, wall_s=1.6, memory_mib=128, processes=16, tmp_mib=8, tmp_inodes=256)
+LIMITS = Limits(cpu_s=0.4, wall_s=1.2, memory_mib=128, processes=16, tmp_mib=8, tmp_inodes=256)
 
 
 def open_or_skip(backend: str, workers: int = 1, limits: Limits = LIMITS) -> Sandbox:

@@ -1,0 +1,196 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import (
+    Limits,
+    Program,
+    Sandbox,
+    SandboxClosedError,
+    SandboxUsageError,
+    Verdict,
+    open_sandbox,
+)
+from tests.sandbox.conftest import LIMITS, open_or_skip
+
+pytestmark = pytest.mark.sandbox
+
+
+def programs(*sources: str) -> list[Program]:
+    return [Program(id=str(i), source=source) for i, source in enumerate(sources)]
+
+
+def test_executions_come_back_in_input_order_with_verdicts_by_expected_output(
+    auto_box: Sandbox,
+) -> None:
+    batch = [
+        Program(
+            id=f"p{i}",
+            source="import time\n" + ("time.sleep(0.2)\n" if i % 7 == 0 else "") + f"print({i})",
+            expected_stdout=str(i if i % 2 else i + 1),
+        )
+        for i in range(60)
+    ]
+    executions = list(auto_box.run(batch))
+    assert [execution.id for execution in executions] == [program.id for program in batch]
+    assert [execution.verdict for execution in executions] == [
+        Verdict.ACCEPTED if i % 2 else Verdict.WRONG_ANSWER for i in range(60)
+    ]
+    assert all(execution.attempts == 1 and execution.exit_code == 0 for execution in executions)
+
+
+def test_programs_are_taken_only_as_cells_become_free(auto_box: Sandbox) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Program]:
+        while True:
+            taken.append(len(taken))
+            yield Program(id=str(len(taken)), source="print(1)")
+
+    run = auto_box.run(endless())
+    for _ in range(5):
+        next(run)
+    assert len(taken) < 300
+    run.close()  # type: ignore[attr-defined]
+    assert [e.verdict for e in auto_box.run(programs("print(2)"))] == [Verdict.ACCEPTED]
+
+
+def test_nothing_in_nothing_out(auto_box: Sandbox) -> None:
+    assert list(auto_box.run([])) == []
+
+
+def test_input_reaches_the_program_whole(box: Sandbox) -> None:
+    text = "ä€𝄞\n" * 100_000
+    source = "import sys\nprint(len(sys.stdin.read()))"
+    echo, ignored, after = box.run(
+        [
+            Program(id="read", source=source, stdin=text, expected_stdout=str(len(text))),
+            Program(id="never reads", source="print(1)", stdin="x" * (8 << 20)),
+            Program(
+                id="lines", source="print(input() + input())", stdin="a\nb", expected_stdout="ab"
+            ),
+        ]
+    )
+    assert echo.verdict is Verdict.ACCEPTED
+    assert ignored.verdict is Verdict.ACCEPTED
+    assert after.verdict is Verdict.ACCEPTED
+
+
+def test_same_program_gives_same_output_in_every_cell() -> None:
+    source = (
+        "import os, random\n"
+        "print(list({'a', 'b', 'c', 'd', 'e'}), hash('x'), random.random(), os.getuid())"
+    )
+    outputs = set()
+    for backend in ("namespaces:unshare", "auto"):
+        with open_or_skip(backend, workers=2) as box:
+            outputs |= {execution.stdout for execution in box.run(programs(*[source] * 8))}
+    assert len(outputs) == 1
+
+
+def test_a_forked_child_of_a_program_draws_other_numbers(box: Sandbox) -> None:
+    source = (
+        "import os, random\n"
+        "r, w = os.pipe()\n"
+        "if os.fork() == 0:\n    os.write(w, repr(random.random()).encode())\n    os._exit(0)\n"
+        "os.wait()\nprint(os.read(r, 99).decode() != repr(random.random()))"
+    )
+    (execution,) = box.run(programs(source))
+    assert execution.stdout == "True\n"
+
+
+def test_cells_are_replaced_after_their_share_of_programs() -> None:
+    with open_or_skip("auto"):
+        pass
+    with open_sandbox("auto", workers=1, limits=LIMITS, programs_per_cell=2) as box:
+        source = "import os; print(os.getpid())"
+        pids = [execution.stdout for execution in box.run(programs(*[source] * 6))]
+    # Process ids count up inside a cell, so equal ones belong to different cells.
+    assert len(set(pids)) < len(pids)
+
+
+def test_the_expected_output_is_compared_as_asked() -> None:
+    source = Program(id="a", source="print('1 ')", expected_stdout="1")
+    verdicts = []
+    for comparator in ("lines", "exact"):
+        with open_or_skip("auto"):
+            pass
+        with open_sandbox("auto", workers=1, limits=LIMITS, comparator=comparator) as box:
+            verdicts += [execution.verdict for execution in box.run([source])]
+    assert verdicts == [Verdict.ACCEPTED, Verdict.WRONG_ANSWER]
+
+
+def test_wrong_use_is_refused_with_the_reason(auto_box: Sandbox) -> None:
+    with pytest.raises(SandboxUsageError, match="str; expected sandbox"):
+        list(auto_box.run(["print(1)"]))  # type: ignore[list-item]
+    with pytest.raises(SandboxUsageError, match="stdin_kib"):
+        list(auto_box.run([Program(id="a", source="", stdin="x" * (17 << 20))]))
+    first = auto_box.run(programs("print(1)", "print(2)"))
+    next(first)
+    with pytest.raises(SandboxUsageError, match="unfinished"):
+        next(auto_box.run(programs("print(3)")))
+    first.close()  # type: ignore[attr-defined]
+    auto_box.close()
+    auto_box.close()
+    with pytest.raises(SandboxClosedError, match="open a new one"):
+        auto_box.run(programs("print(1)"))
+
+
+def test_an_error_of_the_caller_leaves_the_sandbox_usable(auto_box: Sandbox) -> None:
+    def broken() -> Iterator[Program]:
+        yield Program(id="a", source="import time; time.sleep(9)")
+        raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError, match="own"):
+        list(auto_box.run(broken()))
+    assert [e.verdict for e in auto_box.run(programs("print(1)"))] == [Verdict.ACCEPTED]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _kill_cells_while_busy(wardens: Callable[[], set[int]], times: int) -> None:
+    """Kill the builder of a cell, and with it the cell, each time a program sleeps in one."""
+    killed: set[int] = set()
+    for _ in range(2000):
+        time.sleep(0.01)
+        for warden in wardens() - killed:
+            try:
+                (builder,) = _children(warden)
+                (first,) = _children(builder)
+                if not _children(first):
+                    continue
+            except (OSError, ValueError):
+                continue
+            killed.add(warden)
+            os.kill(builder, signal.SIGKILL)
+            if len(killed) == times:
+                return
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict", "attempts"), [(1, Verdict.ACCEPTED, 2), (2, Verdict.TAMPERING, 2)]
+)
+def test_a_program_whose_cell_dies_is_retried_once(
+    times: int, verdict: Verdict, attempts: int
+) -> None:
+    limits = Limits(wall_s=5, cpu_s=1, memory_mib=128)
+    with open_or_skip("namespaces:unshare", limits=limits) as box:
+        slots = box._slots
+
+        def wardens() -> set[int]:
+            return {slot.conversation.cell.warden_pid for slot in slots}  # type: ignore[attr-defined]
+
+        killer = threading.Thread(target=_kill_cells_while_busy, args=(wardens, times))
+        killer.start()
+        slow, after = box.run(programs("import time; time.sleep(1.0); print(1)", "print(2)"))
+        killer.join()
+    assert (slow.verdict, slow.attempts) == (verdict, attempts)
+    assert ("cell_killer" in slow.flags) == (verdict is Verdict.TAMPERING)
+    assert after.verdict is Verdict.ACCEPTED
