@@ -169,19 +169,19 @@ class TransformersEngine:
         """The events of one operation; one operation at a time."""
         with self._lock:
             self._send(operation)
-            is_done = False
             try:
-                while True:
-                    event = self._receive()
-                    if event["event"] == "done":
-                        is_done = True
-                        return
+                while (event := self._receive())["event"] != "done":
                     if on_progress is not None:
                         on_progress(event["done"], event["total"])
                     yield event
-            finally:
-                if not is_done and self._is_open:
+            except (Exception, GeneratorExit):
+                if self._is_open:
                     self._abandon()
+                raise
+            except BaseException:
+                # An interrupt may have come in the middle of a line: the pipe is lost.
+                self.close()
+                raise
 
     def _abandon(self) -> None:
         """Stop the running operation, so that the next one starts with a clean pipe."""

@@ -92,9 +92,10 @@ def _make_job(
     """The job, after checking everything that can be checked before work begins."""
     start = check_model_folder(start_from)
     start_hash = weight_hash(start)
-    other = None
+    other, other_hash = None, None
     if spec.method == "dpo":
         other = check_model_folder(reference) if reference is not None else start
+        other_hash = start_hash if other == start else weight_hash(other)
     files = [str(Path(file).absolute()) for file in data_files]
     return TrainingJob(
         spec=spec,
@@ -103,11 +104,7 @@ def _make_job(
         start_from=str(start),
         start_hash=start_hash,
         reference=None if other is None else str(other),
-        reference_hash=None
-        if other is None
-        else start_hash
-        if other == start
-        else weight_hash(other),
+        reference_hash=other_hash,
         work_dir=str(output_dir.parent / f".{output_dir.name}.training"),
         output_dir=str(output_dir),
     )
