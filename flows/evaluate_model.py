@@ -8,13 +8,13 @@ from flows.evaluation import evaluate_model
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
 from flows.self_training import hold_run
-from flows.stages import Stages
+from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse, content_id
 from tasks.environments import load_environment
 from tasks.models import resolve_model
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{model}")
+@flow(name="evaluate", flow_run_name="evaluate-{model}", task_runner=ONE_AFTER_ANOTHER)
 def evaluate_flow(model: str, config: RecipeConfig, warehouse: str) -> str:
     """Measure a model on held-out problems; returns the run that holds rows and metrics.
 

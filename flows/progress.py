@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -52,7 +53,7 @@ class Progress:
 @contextmanager
 def stage_progress(name: str, unit: str) -> Iterator[Progress]:
     """A progress artifact of the surrounding task run, and a line in a terminal."""
-    artifact = create_progress_artifact(progress=0.0, description=name)
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, description=name))
     progress = Progress(name, unit, artifact)
     try:
         yield progress

@@ -115,14 +115,16 @@ def import_lines(report: ImportReport) -> list[str]:
             f"{made.num_candidates} samples = {made.num_used} used + {made.num_rejected} rejected"
         )
     lines += [str(one) for one in report.disagreements]
-    return [*lines, *report.bad.lines()]
+    return [*lines, *([report.bad.describe()] if report.bad.count else [])]
 
 
-def show_query(warehouse: Path, query: str, format: str, output: Path | None) -> None:
+def show_query(warehouse: Path, query: str, format: Format, output: Path | None) -> None:
     """Print or write the rows of a query."""
-    text = run_sql(Warehouse.open(warehouse, create=False), query, format, output)
-    if text:
-        typer.echo(text, nl=not text.endswith("\n"))
+    result = run_sql(Warehouse.open(warehouse, create=False), query, format, output)
+    if output is not None:
+        typer.echo(f"{result.num_rows} rows: {output}")
+    elif result.text:
+        typer.echo(result.text, nl=not result.text.endswith("\n"))
 
 
 def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path) -> None:

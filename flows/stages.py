@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.progress import stage_progress
 from flows.recipes.config import PromptSpec, RecipeConfig
@@ -28,6 +29,8 @@ from tasks.models import ModelRef
 from tasks.sampling import SampleKey, SamplingSpec, sample_rows
 from tasks.selection import Selection, SelectionReport, select
 
+# Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
+ONE_AFTER_ANOTHER = ThreadPoolTaskRunner(max_workers=1)
 HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 

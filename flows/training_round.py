@@ -13,7 +13,7 @@ from flows.evaluation import evaluate_model, judge_candidate
 from flows.progress import say, stage_progress
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
-from flows.stages import Stages
+from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse, content_id
 from tasks.data_mix import FrozenTable, TrainingTable, freeze_mix
 from tasks.environments import load_environment
@@ -42,7 +42,12 @@ class RoundResult:
     reasons: list[str]
 
 
-@flow(name="training_round", flow_run_name="{run}-round-{number}", retries=1)
+@flow(
+    name="training_round",
+    flow_run_name="{run}-round-{number}",
+    retries=1,
+    task_runner=ONE_AFTER_ANOTHER,
+)
 def training_round(
     recipe: str,
     config: RecipeConfig,
@@ -108,7 +113,7 @@ def _measure_base(stages: Stages) -> RoundResult:
     found = _headroom(stages)
     write_model(stages, stages.base, status="base", snapshot=None, metrics={})
     metrics = {} if found is None else {"headroom": found.to_dict()}
-    write_round(stages, None, "none", [], [], metrics)
+    write_round(stages, stages.base, "none", [], [], metrics)
     if found is not None:
         say(f"{stages.run} round 0: {found.reason}")
     return RoundResult(0, "none", stages.base.id, [])

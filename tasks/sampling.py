@@ -63,7 +63,7 @@ def sample_seed(seed: int, key: SampleKey, spec: SamplingSpec, prompt_id: str) -
 
     Example:
         >>> key = SampleKey("a", 1, "train", "answer", "m")
-        >>> sample_seed(0, key, SamplingSpec(), "p") < 2**48
+        >>> sample_seed(0, key, SamplingSpec(), "p") < 2**52
         True
     """
     text = f"{seed}\x1f{key.round}\x1f{key.purpose}\x1f{spec.temperature}\x1f{prompt_id}"
