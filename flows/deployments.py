@@ -6,10 +6,12 @@ The names of this module are what a worker imports (`flows.deployments.rest_em`)
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
 
 from flows.recipes import RECIPES
 from flows.self_training import LOOPS
@@ -21,7 +23,7 @@ for _name, _loop in LOOPS.items():
 def deployments() -> list[RunnerDeployment]:
     """One deployment per recipe; a second run while one is going on is cancelled, not queued."""
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    return [
+    made = [
         LOOPS[name].to_deployment(
             name=name,
             description=f"{recipe.title} (arXiv {recipe.paper}); labels needed: {recipe.labels}",
@@ -31,6 +33,7 @@ def deployments() -> list[RunnerDeployment]:
         )
         for name, recipe in RECIPES.items()
     ]
+    return cast("list[RunnerDeployment]", made)  # coroutines only where an event loop runs
 
 
 def serve_all() -> None:

@@ -21,6 +21,5 @@ class ModelReferenceError(FlowError, ValueError):
     """A model reference names nothing."""
 
 
-
 class SettingError(FlowError, ValueError):
     """A setting is unknown or out of range."""

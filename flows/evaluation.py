@@ -47,9 +47,7 @@ def write_evaluations(stages: Stages, model: ModelRef) -> None:
         split="heldout",
         ks=sorted({1, num} - {0}) if num else (),
     )
-    stages.warehouse.write(
-        "evaluations", rows, run=stages.run, round=stages.number, part="heldout"
-    )
+    stages.warehouse.write("evaluations", rows, run=stages.run, round=stages.number, part="heldout")
 
 
 @task(name="gate", cache_policy=NO_CACHE)

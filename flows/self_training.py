@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -80,9 +80,7 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         results: list[RoundResult] = []
         rejected = 0
         for number in range(loop.rounds + 1):
-            result = training_round(
-                recipe, config, run, number, str(house.root), loop.base_model
-            )
+            result = training_round(recipe, config, run, number, str(house.root), loop.base_model)
             results.append(result)
             report = publish(house, run)
             rejected = rejected + 1 if result.verdict == "rejected" else 0
@@ -155,11 +153,12 @@ def publish(house: Warehouse, run: str) -> str:
 
 def _say_end(last: RoundResult, rejected: int, loop: LoopSpec) -> None:
     if last.verdict == "stopped":
-        say(f"stopped by a monitor after round {last.number}; {last.model_id} stays promoted")
+        monitors = ", ".join(r.split(": ")[1] for r in last.reasons if r.startswith("stop: "))
+        say(f"round {last.number} was stopped by {monitors}; {last.model_id} stays promoted")
     elif rejected >= loop.patience:
         say(f"{rejected} rounds in a row were rejected; {last.model_id} stays promoted")
     else:
         say(f"done: {last.model_id} is promoted")
 
 
-LOOPS: dict[str, Callable[..., LoopResult]] = {name: loop_flow(RECIPES[name]) for name in RECIPES}
+LOOPS: dict[str, Flow[..., LoopResult]] = {name: loop_flow(RECIPES[name]) for name in RECIPES}

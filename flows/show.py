@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from flows.demo import collapse_loop, demo_loops, run_demo_loop
 from flows.recipes import RECIPES, find_recipe
 from flows.self_training import LoopResult
 from storage import Warehouse, run_sql
+from storage.sql.query import Format
 from tasks.import_samples import ImportReport
 from tasks.report import round_table_rows, write_report
 
@@ -118,9 +120,10 @@ def import_lines(report: ImportReport) -> list[str]:
     return [*lines, *([report.bad.describe()] if report.bad.count else [])]
 
 
-def show_query(warehouse: Path, query: str, format: Format, output: Path | None) -> None:
+def show_query(warehouse: Path, query: str, format: str, output: Path | None) -> None:
     """Print or write the rows of a query."""
-    result = run_sql(Warehouse.open(warehouse, create=False), query, format, output)
+    house = Warehouse.open(warehouse, create=False)
+    result = run_sql(house, query, cast(Format, format), output)
     if output is not None:
         typer.echo(f"{result.num_rows} rows: {output}")
     elif result.text:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.progress import stage_progress
 from flows.recipes.config import PromptSpec, RecipeConfig
@@ -25,12 +27,13 @@ from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
 from tasks.engines import Engine, open_engine
 from tasks.environments import Environment, Problem
-from tasks.models import ModelRef
+from tasks.errors import WeightsChangedError
+from tasks.models import ModelRef, check_weights
 from tasks.sampling import SampleKey, SamplingSpec, sample_rows
 from tasks.selection import Selection, SelectionReport, select
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
-ONE_AFTER_ANOTHER = ThreadPoolTaskRunner(max_workers=1)
+ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
 HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 
@@ -168,12 +171,11 @@ def _has(stages: Stages, table: str, part: str) -> bool:
 
 def _engine(stages: Stages, model: ModelRef) -> Engine:
     engine = open_engine(stages.config.engine.name, model.path, stages.config.engine.options)
-    if engine.weight_hash != model.weight_hash:
+    try:
+        check_weights(model, engine.weight_hash)
+    except WeightsChangedError:
         engine.close()
-        raise ValueError(
-            f"the engine serves weights {engine.weight_hash}, but model {model.id!r} was recorded "
-            f"with {model.weight_hash}: {model.path} was changed. Restore it, or start a new run"
-        )
+        raise
     return engine
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import flow, task
@@ -18,9 +18,11 @@ from storage import Warehouse, content_id
 from tasks.data_mix import FrozenTable, TrainingTable, freeze_mix
 from tasks.environments import load_environment
 from tasks.evaluation.gate import GateDecision
+from tasks.evaluation.suites import suite_results
 from tasks.headroom import Headroom, headroom
-from tasks.models import ModelRef, incumbent_of, resolve_model
+from tasks.models import ModelRef, check_weights, incumbent_of, resolve_model
 from tasks.monitors import monitor_round
+from tasks.monitors.signatures import chosen_logprob
 from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
 from tasks.training import TrainedModel, train_model
 
@@ -71,8 +73,13 @@ def training_round(
     if finished is not None:
         return finished
     stages = _open_stages(house, recipe, config, run, number, base_model)
-    result = _measure_base(stages) if number == 0 else _run_round(stages, base_model)
+    if number == 0:
+        _measure_base(stages)
+    else:
+        _run_round(stages)
     house.refresh_catalog()
+    result = read_result(house, run, number)
+    assert result is not None
     return result
 
 
@@ -90,12 +97,13 @@ def read_result(warehouse: Warehouse, run: str, number: int) -> RoundResult | No
 def _open_stages(
     house: Warehouse, recipe: str, config: RecipeConfig, run: str, number: int, base_model: str
 ) -> Stages:
-    incumbent = incumbent_of(house, run) if number else None
+    incumbent = incumbent_of(house, run, before_round=number) if number else None
     base = resolve_model(house, f"{run}-base" if incumbent else base_model)
     with house.connect() as con:
         ((promoted,),) = con.execute(
-            "SELECT count(*) FROM rounds WHERE run = $run AND gate_verdict = 'promoted'",
-            {"run": run},
+            "SELECT count(*) FROM rounds WHERE run = $run AND gate_verdict = 'promoted' "
+            "AND round < $number",
+            {"run": run, "number": number},
         ).fetchall()
     environment = load_environment(config.environment.name, config.environment.options)
     method = find_recipe(recipe)
@@ -106,27 +114,26 @@ def _open_stages(
     )
 
 
-def _measure_base(stages: Stages) -> RoundResult:
+def _measure_base(stages: Stages) -> None:
     """Round 0: evaluate the base, so that every later model has something to beat."""
     say(f"{stages.run} round 0: measuring the base model")
     evaluate_model(stages, stages.base)
     found = _headroom(stages)
-    write_model(stages, stages.base, status="base", snapshot=None, metrics={})
+    write_model(stages, stages.base, "base", None, {})
     metrics = {} if found is None else {"headroom": found.to_dict()}
     write_round(stages, stages.base, "none", [], [], metrics)
     if found is not None:
         say(f"{stages.run} round 0: {found.reason}")
-    return RoundResult(0, "none", stages.base.id, [])
 
 
-def _run_round(stages: Stages, base_model: str) -> RoundResult:
+def _run_round(stages: Stages) -> None:
     say(f"{stages.run} round {stages.number}: {stages.recipe.name} from {stages.incumbent.id}")
     table = stages.recipe.compose(stages, stages.config)
     metrics, findings = watch(stages)
-    if any(line.startswith("stop:") for line in findings):
+    if _is_stop(findings):
         write_round(stages, None, "stopped", [], findings, metrics.to_dict())
-        say(f"{stages.run} round {stages.number}: stopped. {findings[0]}")
-        return RoundResult(stages.number, "stopped", stages.incumbent.id, findings)
+        show(stages, "stopped", findings[0], findings)
+        return
     with stages.clock("train"):
         frozen = freeze(stages, table)
         trained = train(stages, frozen)
@@ -136,16 +143,35 @@ def _run_round(stages: Stages, base_model: str) -> RoundResult:
         trained.weight_hash,
         _start_model(stages).id,
     )
+    measured = _training_metrics(trained)
+    findings = sorted(
+        [*findings, *watch_training(stages, metrics, measured)], key=lambda f: not _is_stop([f])
+    )
+    kept = metrics.to_dict() | measured
+    if _is_stop(findings):
+        write_model(stages, candidate, "rejected", frozen, measured)
+        write_round(stages, candidate, "stopped", [], findings, kept)
+        show(stages, "stopped", findings[0], findings)
+        return
     evaluate_model(stages, candidate)
     decision = judge_candidate(stages, candidate)
-    verdict = "promoted" if decision.promote else "rejected"
-    logprobs = _training_metrics(trained)
-    write_model(stages, candidate, verdict, frozen, {"training": logprobs, "rows": frozen.num_rows})
-    measured = metrics.to_dict() | logprobs
-    write_round(stages, candidate, verdict, decision.reasons, findings, measured)
-    show(stages, verdict, decision, findings)
-    kept = candidate if decision.promote else stages.incumbent
-    return RoundResult(stages.number, verdict, kept.id, decision.reasons)
+    write_model(stages, candidate, decision.verdict, frozen, measured)
+    write_round(stages, candidate, decision.verdict, decision.reasons, findings, kept)
+    show(stages, decision.verdict, _headline(decision), [*decision.reasons, *findings])
+
+
+def _is_stop(findings: list[str]) -> bool:
+    return any(line.startswith("stop:") for line in findings)
+
+
+def _headline(decision: GateDecision) -> str:
+    """What decided, in one line: the change with its test, and the first rule that failed."""
+    c = decision.statistics.primary
+    change = (
+        f"Accuracy {c.incumbent_accuracy:.3f} -> {c.candidate_accuracy:.3f} "
+        f"({c.difference:+.3f}, p = {c.p_value:.2g}) on {c.num_problems} problems."
+    )
+    return change if decision.promote else f"{change} {decision.reasons[0]}"
 
 
 def _start_model(stages: Stages) -> ModelRef:
@@ -160,8 +186,6 @@ def _reference_model(stages: Stages) -> ModelRef:
 
 def _headroom(stages: Stages) -> Headroom | None:
     """Which loop applies to the incumbent, from its evaluation; None without samples."""
-    from tasks.evaluation.suites import suite_results
-
     if stages.config.evaluation.num_samples == 0:
         return None
     with stages.warehouse.connect() as con:
@@ -200,6 +224,10 @@ def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
         f"{stages.run} round {stages.number}: {stages.config.training.method} on "
         f"{frozen.num_rows} rows"
     )
+    start, reference = _start_model(stages), _reference_model(stages)
+    check_weights(start)
+    if stages.config.training.method == "dpo":
+        check_weights(reference)
     with stage_progress(f"round {stages.number} train", "steps") as progress:
 
         def follow(event: dict[str, float]) -> None:
@@ -208,8 +236,8 @@ def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
         return train_model(
             stages.config.training,
             [frozen.path],
-            _start_model(stages).path,
-            _reference_model(stages).path if stages.config.training.method == "dpo" else None,
+            start.path,
+            reference.path if stages.config.training.method == "dpo" else None,
             stages.warehouse.model_path(f"{stages.run}-r{stages.number}"),
             follow,
         )
@@ -219,11 +247,21 @@ def _training_metrics(trained: TrainedModel) -> dict[str, Any]:
     """Training's numbers without its clock, under the names that the monitors know."""
     clocks = ("seconds", "runtime", "per_second")
     kept = {k: v for k, v in trained.metrics.items() if not any(c in k for c in clocks)}
-    return {
-        **kept,
-        "chosen_logprob_start": trained.metrics.get("chosen_logprob_first"),
-        "chosen_logprob_end": trained.metrics.get("chosen_logprob_last"),
-    }
+    losses = {"start": "nll_chosen_first", "end": "nll_chosen_last"}
+    chosen = {f"chosen_logprob_{k}": -kept[name] for k, name in losses.items() if name in kept}
+    return kept | chosen
+
+
+@task(name="monitor training", cache_policy=NO_CACHE)
+def watch_training(stages: Stages, metrics: RoundMetrics, measured: dict[str, Any]) -> list[str]:
+    """What the monitors say of the training itself."""
+    trained = replace(
+        metrics,
+        chosen_logprob_start=measured.get("chosen_logprob_start"),
+        chosen_logprob_end=measured.get("chosen_logprob_end"),
+    )
+    finding = chosen_logprob(trained, (), stages.config.monitors)
+    return [] if finding is None else [str(finding)]
 
 
 def write_model(
@@ -231,7 +269,7 @@ def write_model(
     model: ModelRef,
     status: str,
     snapshot: FrozenTable | None,
-    metrics: dict[str, Any],
+    measured: dict[str, Any],
 ) -> None:
     """Write the model's row: what it came from and what became of it."""
     house = stages.warehouse
@@ -246,9 +284,21 @@ def write_model(
         "path": str(path.relative_to(house.root) if inside else path),
         "weight_hash": model.weight_hash,
         "status": status,
-        "metrics": metrics,
+        "metrics": _model_metrics(snapshot, measured),
     }
     house.write("models", [row], run=stages.run, round=stages.number, part="model")
+
+
+def _model_metrics(snapshot: FrozenTable | None, measured: dict[str, Any]) -> dict[str, Any]:
+    if snapshot is None:
+        return {}
+    return {
+        "training": measured,
+        "rows": snapshot.num_rows,
+        # learned_from() finds the models that saw a row by these two.
+        "training_table": snapshot.table,
+        "rows_by_round": {str(number): rows for number, rows in snapshot.rows_by_round.items()},
+    }
 
 
 def write_round(
@@ -288,13 +338,10 @@ def _counts(stages: Stages) -> dict[str, int]:
     }
 
 
-def show(stages: Stages, verdict: str, decision: GateDecision, findings: list[str]) -> None:
+def show(stages: Stages, verdict: str, headline: str, lines: list[str]) -> None:
     """Say how the round ended, in the terminal and as an artifact."""
-    lines = [*decision.reasons, *findings]
-    say(f"{stages.run} round {stages.number}: {verdict}. {decision.reasons[0]}")
-    text = f"# {stages.run} round {stages.number}: {verdict}\n\n"
+    say(f"{stages.run} round {stages.number}: {verdict}. {headline}")
+    text = f"# {stages.run} round {stages.number}: {verdict}\n\n{headline}\n\n"
     create_markdown_artifact(
         text + "\n".join(f"- {line}" for line in lines), key="gate", description="Gate and monitors"
     )
-
-

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage import Warehouse
@@ -54,12 +53,14 @@ class FrozenTable:
     """A training table that cannot change any more.
 
     Attributes:
+        table: The table that its rows come from.
         path: Its Parquet file.
         snapshot_hash: Hash of its training columns, row by row; `models.snapshot_hash`.
         num_rows: Its rows, repetitions included.
         rows_by_round: Its rows by the round they were made in.
     """
 
+    table: TrainingTable
     path: Path
     snapshot_hash: str
     num_rows: int
@@ -74,7 +75,6 @@ def freeze_mix(
     run: str,
     round: int,
     seed: int = 0,
-    exclude_rounds: frozenset[int] = frozenset(),
 ) -> FrozenTable:
     """Mix the training rows of a run and freeze them as `snapshots/<hash>.parquet`.
 
@@ -85,7 +85,6 @@ def freeze_mix(
         run: The run.
         round: The newest round.
         seed: Decides the order and which rows are repeated.
-        exclude_rounds: Rounds not to use, e.g. because a monitor stopped them.
 
     Raises:
         DataFormatError: The newest round has no rows.
@@ -100,20 +99,26 @@ def freeze_mix(
             "WHERE t.run = $run AND (t.round BETWEEN $first AND $round) GROUP BY 1 ORDER BY 1",
             {"run": run, "first": first, "round": round},
         ).fetchall()
-        sizes = {r: (rows, levels) for r, rows, levels in found if r not in exclude_rounds}
+        sizes = {r: (rows, levels) for r, rows, levels in found}
         quotas = _quotas(sizes, spec, round)
         con.execute("CREATE TEMP TABLE quotas (round INTEGER, quota BIGINT)")
         con.executemany("INSERT INTO quotas VALUES (?, ?)", [list(q) for q in quotas.items()])
-        rows = con.execute(MIX_QUERY, {"run": run, "seed": str(seed)}).to_arrow_table()
+        relation = con.sql(MIX_QUERY, params={"run": run, "seed": str(seed)})
+        rows: pa.Table = relation.to_arrow_table()
     snapshot = snapshot_hash(rows)
     path = warehouse.root / "snapshots" / f"{snapshot}.parquet"
     if not path.is_file():
         publish_parquet(warehouse.root, path, rows)
-    return FrozenTable(path, snapshot, rows.num_rows, quotas)
+    return FrozenTable(table, path, snapshot, rows.num_rows, dict(sorted(quotas.items())))
 
 
 def snapshot_hash(rows: pa.Table) -> str:
-    """The content hash of training rows in their order: text, weight and labels, not provenance."""
+    """The content hash of training rows in their order: text, weight and labels, not provenance.
+
+    It names what a model was trained on, so order and repetitions count; that is what
+    `models.snapshot_hash` holds. `storage.snapshot_hash` is another thing: the hash of a table's
+    rows as they lie in the warehouse, ids included and in no order.
+    """
     digest = hashlib.sha256()
     columns = [name for name in _TEXT_COLUMNS if name in rows.column_names]
     for batch in rows.select(columns).to_batches(max_chunksize=4096):
@@ -121,14 +126,6 @@ def snapshot_hash(rows: pa.Table) -> str:
             digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
             digest.update(b"\n")
     return digest.hexdigest()[:32]
-
-
-def read_frozen(path: Path) -> FrozenTable:
-    """The description of a frozen table from its file."""
-    rounds = pq.read_table(path, columns=["round"]).column("round").to_pylist()
-    return FrozenTable(
-        path, path.stem, len(rounds), {r: rounds.count(r) for r in sorted(set(rounds))}
-    )
 
 
 def _quotas(sizes: dict[int, tuple[int, int]], spec: MixSpec, newest: int) -> dict[int, int]:

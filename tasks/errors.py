@@ -43,6 +43,10 @@ class ModelFolderError(TaskError, FileNotFoundError):
     """A model folder that does not exist or lacks a file that loading it needs."""
 
 
+class WeightsChangedError(TaskError, ValueError):
+    """A model's weights are not those that were recorded under its id."""
+
+
 class EngineError(TaskError, RuntimeError):
     """An engine's process could not start, failed or ended before it answered."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage import Warehouse
 from tasks.engines import check_model_folder, weight_hash
-from tasks.errors import ModelFolderError
+from tasks.errors import ModelFolderError, WeightsChangedError
 from tasks.seed_models import seed_model_path
 
 
@@ -61,13 +61,43 @@ def resolve_model(warehouse: Warehouse, reference: str) -> ModelRef:
     return _from_folder(reference, Path(reference).expanduser().resolve())
 
 
-def incumbent_of(warehouse: Warehouse, run: str) -> ModelRef | None:
-    """The model that a run promoted last, its base before that, None before round 0 is done."""
+def check_weights(model: ModelRef, found: str | None = None) -> None:
+    """Refuse a model whose folder holds other weights than were recorded.
+
+    Args:
+        model: The model.
+        found: Hash of the weights in its folder, where it is known already.
+
+    Raises:
+        WeightsChangedError: They differ.
+        ModelFolderError: The folder is gone or damaged.
+    """
+    found = weight_hash(check_model_folder(model.path)) if found is None else found
+    if found != model.weight_hash:
+        raise WeightsChangedError(
+            f"model {model.id!r} was recorded with weights {model.weight_hash[:16]}, but "
+            f"{model.path} holds {found[:16]}: its files were changed. Restore them, or start a "
+            "new run"
+        )
+
+
+def incumbent_of(
+    warehouse: Warehouse, run: str, *, before_round: int | None = None
+) -> ModelRef | None:
+    """The model that a run promoted last, its base before that, None before round 0 is done.
+
+    Args:
+        warehouse: Holds the models.
+        run: The run.
+        before_round: Only models of earlier rounds. A round that was killed between its last two
+            writes finds its own candidate promoted, which must not become its incumbent.
+    """
     with warehouse.connect() as con:
         rows = con.execute(
             "SELECT id, path, weight_hash, parent_id FROM models "
-            "WHERE run = $run AND status IN ('promoted', 'base') ORDER BY round DESC LIMIT 1",
-            {"run": run},
+            "WHERE run = $run AND status IN ('promoted', 'base') "
+            "AND ($before IS NULL OR round < $before) ORDER BY round DESC LIMIT 1",
+            {"run": run, "before": before_round},
         ).fetchall()
     return _ref(warehouse, rows[0]) if rows else None
 

@@ -1,4 +1,4 @@
-"""The sampling primitive: ask a model about problems and turn its completions into `samples` rows."""
+"""The sampling primitive: ask a model about problems, get its completions as `samples` rows."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class IterativeRPO(RecipeConfig):
     """Settings of Iterative RPO."""
 
     sampling: SamplingSpec = SamplingSpec(n=30, temperature=0.8)  # section 3.1, GSM8K
-    max_pairs: int = Field(default=10, ge=1, description="K, most pairs per problem.")  # section 3.1
+    max_pairs: int = Field(default=10, ge=1, description="Most pairs per problem.")  # 3.1, K
     unparsed_is_wrong: bool = Field(
         default=True, description="Whether a sample without an answer counts as wrong."
     )

@@ -4,7 +4,7 @@ arXiv 2502.01612. The model answers problems one step harder than it was trained
 those answers; labels are only ever shown for the easy slice that it started with.
 
     round r: prompts of difficulty base + r, answers voted on, confident ones kept
-    batch:   newest slice 50 %, base slice and older slices the rest, by their number of difficulties
+    batch:   newest slice 50 %, base and older slices the rest, by their number of difficulties
 
 Differs from the paper: votes are over samples of one model at T = 1 (the paper votes over five
 models with different seeds), the difficulty only rises after a promoted round, optimizer state is
@@ -47,7 +47,7 @@ class LengthGeneralization(RecipeConfig):
 
 
 def compose(stages: Stages, config: LengthGeneralization) -> TrainingTable:
-    """Replay the labelled slice, label one step beyond the frontier by votes, keep confident ones."""
+    """Replay the labelled slice, vote one step beyond the frontier, keep confident answers."""
     stages.seed_examples(config.num_seed_examples, list(range(1, config.base_difficulty + 1)))
     frontier = config.base_difficulty + config.step * (stages.num_promoted + 1)
     stages.sample(PromptSpec(num=config.prompts.num, difficulties=[frontier]), config.sampling)

@@ -47,7 +47,5 @@ class Recipe:
 
     def hash(self, config: RecipeConfig, base_model: str) -> str:
         """Hash of everything that decides the rows of a run: `rounds.recipe_hash`."""
-        text = json.dumps(
-            [self.name, base_model, config.model_dump(mode="json")], sort_keys=True
-        )
+        text = json.dumps([self.name, base_model, config.model_dump(mode="json")], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

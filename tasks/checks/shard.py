@@ -21,7 +21,7 @@ def check_shard(
     round: int,
     part: str,
 ) -> int:
-    """Write `executions` (for programs) and `scores` for the samples of a part; return their number.
+    """Write `executions` (for programs) and `scores` for a part's samples; return their number.
 
     Scores are written last: their part says that the shard is done, and is not written again.
 

@@ -78,8 +78,8 @@ class CopyTask:
 def _num_strings(length: int, split: str) -> int:
     """A lower bound of the strings there are: exact for short ones, plenty for the others."""
     if length <= SHORT:
-        return 10**length if split == "train" else 0
-    return 10**length // (2 * HELDOUT_SHARE)
+        return int(10**length) if split == "train" else 0
+    return int(10**length) // (2 * HELDOUT_SHARE)
 
 
 def _new_string(rng: random.Random, length: int, split: str, known: dict[str, None]) -> str:

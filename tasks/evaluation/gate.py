@@ -264,7 +264,8 @@ def decide(suites: Sequence[PairedSuite], spec: GateSpec | None = None) -> GateD
         spec: The rules; the defaults when None.
 
     Returns:
-        The decision. `reasons` holds one sentence per rule and suite, failed rules first.
+        The decision. `reasons` holds one sentence per rule and suite, failed rules first, then the
+        change in accuracy and its test.
 
     Raises:
         EvaluationError: If there is no suite, a name appears twice, or a primary suite is missing.
@@ -288,7 +289,7 @@ def decide(suites: Sequence[PairedSuite], spec: GateSpec | None = None) -> GateD
         suites=tuple(compare(suite.name, suite.outcomes, spec) for suite in suites),
         difficulties={suite.name: _by_difficulty(suite, spec) for suite in suites},
     )
-    checks = [_enough(statistics.primary, spec), *_gain(statistics.primary, spec)]
+    checks = [*_gain(statistics.primary, spec), _enough(statistics.primary, spec)]
     for suite, comparison in zip(suites, statistics.suites, strict=True):
         checks += _paired(suite, spec) + _not_worse(comparison, spec)
         checks += _no_level_worse(suite.name, statistics.difficulties[suite.name], spec)
@@ -325,16 +326,16 @@ def _gain(primary: Comparison, spec: GateSpec) -> list[tuple[bool, str]]:
     gained = primary.difference >= spec.min_gain
     return [
         (
-            significant,
-            f"The candidate wins {primary.wins} problems and loses {primary.losses}: one-sided "
-            f"exact McNemar p = {primary.p_value:.3g}, {'within' if significant else 'above'} "
-            f"alpha = {spec.alpha:g}.",
-        ),
-        (
             gained,
             f"Accuracy on the primary suites goes from {primary.incumbent_accuracy:.3f} to "
             f"{primary.candidate_accuracy:.3f} ({primary.difference:+.3f}), "
             f"{'at least' if gained else 'less than'} the required gain of {spec.min_gain:g}.",
+        ),
+        (
+            significant,
+            f"The candidate wins {primary.wins} problems and loses {primary.losses}: one-sided "
+            f"exact McNemar p = {primary.p_value:.3g}, {'within' if significant else 'above'} "
+            f"alpha = {spec.alpha:g}.",
         ),
     ]
 
