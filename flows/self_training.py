@@ -75,7 +75,7 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
     house = Warehouse.open(loop.warehouse)
     run = loop.run or default_run(method, config, loop.base_model)
     with hold_run(house, run):
-        _check_same_settings(house, method, config, loop.base_model, run)
+        check_same_settings(house, method, config, loop.base_model, run)
         check_plan(method, config)
         results: list[RoundResult] = []
         rejected = 0
@@ -116,9 +116,14 @@ def hold_run(warehouse: Warehouse, run: str) -> Iterator[None]:
         lock.release()
 
 
-def _check_same_settings(
+def check_same_settings(
     house: Warehouse, recipe: Recipe, config: RecipeConfig, base_model: str, run: str
 ) -> None:
+    """Refuse to continue a run with anything else than it was started with.
+
+    Raises:
+        RunConflictError: Its settings, recipe or base model differ; the message names them.
+    """
     rows = house.read("rounds", run=run, round=0).to_pylist()
     if not rows:
         return
