@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,7 @@ from tasks.environments.generated import check_difficulties, check_num, check_sp
 Operation = Literal["add", "subtract", "multiply", "divide"]
 SYMBOL: dict[Operation, str] = {"add": "+", "subtract": "-", "multiply": "*", "divide": "//"}
 HELDOUT_SHARE = 8  # one equation in eight is held out
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII)  # as Python prints one
 
 NAMES = (
     "Ana", "Ben", "Chloe", "David", "Emma", "Farid", "Grace", "Hugo",
@@ -234,7 +236,7 @@ class WordProblems:
     def parse_answer(self, text: str) -> str | None:
         """The number that a program printed: its output, if that is one number."""
         text = text.strip()
-        return text if canonical_answer(text) is not None and len(text.split()) == 1 else None
+        return text if _NUMBER.fullmatch(text) else None
 
     def canonical(self, answer: str) -> str | None:
         """The number without decoration: `12.0` and `12` are one answer."""
