@@ -2,161 +2,277 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from flows.settings import guard_names, quiet_console
+from flows.ending import report_ending
+from flows.settings import guard_names, set_defaults
 
-WAREHOUSE = typer.Option("--warehouse", "-w", help="Folder of the warehouse.")
-WarehouseOption = Annotated[Path, WAREHOUSE]
+SETTINGS, PLACE = "Settings", "Where"
+LOOPS, TABLES, SERVICE = "Loops and models", "Tables", "Overview"
+WarehouseOption = Annotated[
+    Path,
+    typer.Option(
+        "--warehouse", "-w", help="Folder with all tables and models.", rich_help_panel=PLACE
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting as field=value, e.g. training.steps=200; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="One setting, e.g. training.steps=200; repeatable, stronger than --config.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="JSON file with settings of the recipe.")
+    Path | None,
+    typer.Option(
+        help="JSON file with any of the settings that `selfloom recipes --settings` prints.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 
 app = typer.Typer(
     name="selfloom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Self-training of language models in rounds, as tables that SQL can read.",
-    epilog="Start with `selfloom demo`; see `selfloom COMMAND --help` for examples.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Self-training of language models in rounds: sample, verify, vote, train, evaluate, and "
+    "promote only what is really better. All data are tables that SQL can read.",
+    epilog="Start with `selfloom demo`. `selfloom COMMAND --help` has examples.\n\n"
+    "SELFLOOM_TRACEBACK=1 shows where an error comes from.",
 )
 
 
-@app.command(epilog="Example: selfloom demo --warehouse my-demo")
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(version("selfloom"))
+        except PackageNotFoundError:
+            typer.echo("not installed; run from the source tree")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the command itself; its help is that of `app`."""
+
+
+@app.command(
+    rich_help_panel=LOOPS,
+    epilog="selfloom demo --warehouse my-demo\n\nselfloom demo --collapse",
+)
 def demo(
     warehouse: WarehouseOption = Path("warehouse"),
     collapse: Annotated[
-        bool, typer.Option("--collapse", help="The loop without safeguards: a monitor stops it.")
+        bool,
+        typer.Option("--collapse", help="Run the loop without safeguards: a monitor stops it."),
     ] = False,
 ) -> None:
     """Self-train the shipped seed models in two loops and show that they got better.
 
-    Ten minutes on two cores. A demo that was interrupted goes on where it stopped; another
+    Takes ten minutes on two cores. The same command again continues an interrupted demo; another
     warehouse starts a fresh one.
     """
-    from flows.show import run_demo
+    from flows.launch import run_demo
+    from flows.show import show_result
 
-    run_demo(warehouse, collapse=collapse)
+    show_result(warehouse, run_demo(warehouse, collapse=collapse))
 
 
 @app.command(
-    epilog="Example: selfloom run lmsi --environment gsm8k --base-model ./my-model --rounds 2 "
-    "--set environment.options.path=gsm8k/train.jsonl --set sampling.n=16"
+    rich_help_panel=LOOPS,
+    epilog="selfloom run rest_em --rounds 2 --set sampling.n=8 --set training.steps=100\n\n"
+    "selfloom run lmsi --base-model ./my-model --environment gsm8k \\\n\n"
+    "    --set environment.options.path=gsm8k/train.jsonl\n\n"
+    "selfloom run scpo --base-model promoted:my-run --config scpo.json --run second",
 )
 def run(
-    recipe: Annotated[str, typer.Argument(help="Recipe; see `selfloom recipes`.")],
-    rounds: Annotated[int, typer.Option(help="Rounds in total.", min=1)] = 3,
-    run: Annotated[str, typer.Option(help="Name of the run; default: recipe and hash.")] = "",
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; see `selfloom recipes`.")],
+    rounds: Annotated[
+        int, typer.Option(help="Rounds in total, finished ones included.", min=1, max=1000)
+    ] = 3,
     base_model: Annotated[
-        str, typer.Option(help="seed:NAME, a folder, a model id, or promoted:RUN.")
+        str,
+        typer.Option(
+            help="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
+            "warehouse, or promoted:RUN."
+        ),
     ] = "seed:programs",
-    environment: Annotated[str | None, typer.Option(help="Where problems come from.")] = None,
-    warehouse: WarehouseOption = Path("warehouse"),
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            help="Where problems come from: word_problems, copy, gsm8k, jsonl, module:Class.",
+            show_default="the recipe's",
+        ),
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
+    run: Annotated[
+        str,
+        typer.Option(
+            help="Name of the run: letters, digits, '.', '_', '-'.",
+            show_default="recipe and a hash of its settings",
+            rich_help_panel=PLACE,
+        ),
+    ] = "",
+    warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
     """Run a recipe's rounds; the same command again continues what was interrupted."""
+    from flows.launch import run_recipe
     from flows.plans import make_config
     from flows.recipes.config import LoopSpec
-    from flows.self_training import LOOPS
     from flows.show import show_result
 
     named = [*([f"environment.name={environment}"] if environment else []), *(set_ or [])]
     settings = make_config(recipe, config, named)
     loop = LoopSpec(run=run, rounds=rounds, base_model=base_model, warehouse=str(warehouse))
-    show_result(warehouse, [LOOPS[recipe](settings, loop)])
-
-
-@app.command(epilog="Example: selfloom bootstrap programs --output ./programs")
-def bootstrap(
-    name: Annotated[str, typer.Argument(help="programs or copy.")],
-    output: Annotated[Path, typer.Option(help="Folder of the new model.")],
-) -> None:
-    """Train a seed model from scratch: the command that made the shipped ones."""
-    from rich.progress import Progress
-
-    from tasks.seed_models.bootstrap import bootstrap as train
-    from tasks.seed_models.bootstrap import describe
-
-    with Progress(transient=True) as progress:
-        bar = progress.add_task(f"training {name}")
-
-        def follow(event: dict[str, float]) -> None:
-            progress.update(bar, completed=event["step"], total=event["total"])
-
-        model = train(name, output, follow)
-    typer.echo(describe(model))
+    show_result(warehouse, [run_recipe(recipe, settings, loop)])
 
 
 @app.command(
-    epilog="Example: selfloom evaluate seed:programs --environment word_problems --num 300"
+    rich_help_panel=LOOPS,
+    epilog="selfloom evaluate seed:programs --num 300\n\n"
+    "selfloom evaluate promoted:my-run --environment gsm8k --samples 0 \\\n\n"
+    "    --set environment.options.path=gsm8k/test.jsonl",
 )
 def evaluate(
-    model: Annotated[str, typer.Argument(help="seed:NAME, a folder, a model id, promoted:RUN.")],
-    environment: Annotated[str, typer.Option(help="Whose held-out problems.")] = "word_problems",
-    num: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 300,
-    samples: Annotated[int, typer.Option(help="Samples per problem; 0: greedy only.")] = 4,
-    warehouse: WarehouseOption = Path("warehouse"),
+    model: Annotated[
+        str,
+        typer.Argument(help="seed:programs, seed:copy, a folder, a model id, or promoted:RUN."),
+    ],
+    environment: Annotated[
+        str,
+        typer.Option(help="Whose problems: word_problems, copy, gsm8k, jsonl, module:Class."),
+    ] = "word_problems",
+    num: Annotated[int, typer.Option(help="Number of held-out problems.", min=1)] = 300,
+    samples: Annotated[
+        int,
+        typer.Option(help="Samples per problem for pass@k and maj@k; 0: greedy only.", max=256),
+    ] = 4,
     set_: SetOption = None,
+    warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
     """Measure a model on held-out problems: greedy pass@1, pass@k and maj@k with intervals."""
-    from flows.evaluate_model import evaluate_flow
+    from flows.launch import run_evaluation
     from flows.plans import make_config
     from flows.show import show_evaluation
 
     values = [f"environment.name={environment}", f"evaluation.num={num}"]
     values += [f"evaluation.num_samples={samples}", *(set_ or [])]
     settings = make_config("lmsi", None, values)
-    show_evaluation(warehouse, evaluate_flow(model, settings, str(warehouse)))
+    show_evaluation(warehouse, run_evaluation(model, settings, warehouse))
+
+
+@app.command(
+    rich_help_panel=LOOPS,
+    epilog="selfloom bootstrap programs --output ./programs",
+)
+def bootstrap(
+    name: Annotated[str, typer.Argument(help="programs or copy.")],
+    output: Annotated[Path, typer.Option(help="Folder of the new model; must be free.")],
+) -> None:
+    """Train a seed model from scratch: the command that made the shipped ones."""
+    from flows.launch import run_bootstrap
+    from flows.show import show_model
+
+    show_model(run_bootstrap(name, output))
 
 
 @app.command(
     "import-samples",
-    epilog="Example: selfloom import-samples model_solutions.jsonl --run gsm8k-import",
+    rich_help_panel=TABLES,
+    epilog="selfloom import-samples model_solutions.jsonl --run gsm8k-import\n\n"
+    "selfloom import-samples mine.csv --prompt task --completion answer_a --completion answer_b",
 )
 def import_samples(
-    file: Annotated[Path, typer.Argument(help="jsonl, json, csv or parquet.")],
-    run: Annotated[str, typer.Option(help="Run to write into.")] = "import",
-    prompt: Annotated[str | None, typer.Option(help="Column with the prompt.")] = None,
-    completion: Annotated[
-        list[str] | None, typer.Option(help="Column with a completion; repeatable.")
+    file: Annotated[Path, typer.Argument(help="A jsonl, json, csv, tsv or parquet file.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the prompt; `a.b` is key b of the object in column a.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
     ] = None,
-    reference: Annotated[str | None, typer.Option(help="Column with the reference.")] = None,
-    model: Annotated[str | None, typer.Option(help="Column that names the model.")] = None,
+    completion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column with a completion, or a list of them; repeatable.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the reference answer.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that names the model.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
     labels: Annotated[
-        bool, typer.Option(help="Whether references may decide what is trained on.")
+        bool,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Whether references may decide what becomes a training row.",
+        ),
     ] = True,
+    run: Annotated[
+        str,
+        typer.Option(
+            help="Name of the run to write into; its earlier import is replaced.",
+            rich_help_panel=PLACE,
+        ),
+    ] = "import",
     warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
     """Bring samples made elsewhere: answers, verdicts, votes, SFT examples, preference pairs."""
+    from flows.plans import make_mapping
     from flows.show import show_import
     from storage import Warehouse
     from tasks.import_samples import import_samples as import_file
-    from tasks.sample_mapping import SampleMapping, guess_mapping
 
-    mapping = guess_mapping(file) if prompt is None or not completion else None
-    if mapping is None:
-        mapping = SampleMapping(str(prompt), tuple(completion or ()), reference, model)
+    mapping = make_mapping(file, prompt, completion or (), reference, model)
     house = Warehouse.open(warehouse)
     show_import(house, import_file(house, file, mapping, run=run, allow_references=labels))
 
 
 @app.command(
-    epilog='Example: selfloom sql "SELECT * FROM rounds_overview" --format csv --output rounds.csv'
+    rich_help_panel=TABLES,
+    epilog='selfloom sql "SHOW TABLES"\n\n'
+    'selfloom sql "FROM rounds_overview" --format csv --output rounds.csv\n\n'
+    "selfloom sql - < question.sql",
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over the views; '-' reads stdin.")],
+    query: Annotated[str, typer.Argument(help="One reading statement; '-' takes it from stdin.")],
+    format: Annotated[
+        Literal["table", "csv", "json", "parquet"],
+        typer.Option(help="How rows are written; a table leaves out the middle of many rows."),
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="the terminal")
+    ] = None,
     warehouse: WarehouseOption = Path("warehouse"),
-    format: Annotated[str, typer.Option(help="table, csv, json or parquet.")] = "table",
-    output: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
 ) -> None:
     """Ask the warehouse in SQL; reads only."""
     from flows.show import show_query
@@ -164,22 +280,35 @@ def sql(
     show_query(warehouse, sys.stdin.read() if query == "-" else query, format, output)
 
 
-@app.command(epilog="Example: selfloom report --output report.html")
+@app.command(
+    rich_help_panel=TABLES,
+    epilog="selfloom report --output report.html\n\nselfloom report --run my-run --run other-run",
+)
 def report(
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="Run to show; repeatable.", show_default="all runs"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="HTML file to write.", show_default="reports/report.html inside"),
+    ] = None,
     warehouse: WarehouseOption = Path("warehouse"),
-    run: Annotated[list[str] | None, typer.Option(help="Runs to show; default: all.")] = None,
-    output: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
 ) -> None:
-    """Write the HTML report of a warehouse and print its table of rounds."""
+    """Write the HTML report of a warehouse and print its tables of rounds."""
     from flows.show import show_report
 
     show_report(warehouse, run, output or warehouse / "reports" / "report.html")
 
 
-@app.command(epilog="Example: selfloom recipes --settings scpo")
+@app.command(
+    rich_help_panel=SERVICE,
+    epilog="selfloom recipes\n\nselfloom recipes --settings scpo > scpo.json",
+)
 def recipes(
     settings: Annotated[
-        str | None, typer.Option(help="Print all settings of this recipe as JSON.")
+        str | None,
+        typer.Option(metavar="RECIPE", help="Print all settings of this recipe as JSON."),
     ] = None,
 ) -> None:
     """List the recipes: paper, labels needed, switches."""
@@ -188,14 +317,21 @@ def recipes(
     show_recipes(settings)
 
 
-@app.command(epilog="Example: selfloom ui --port 4300")
+@app.command(
+    rich_help_panel=SERVICE,
+    epilog="selfloom ui --port 4300",
+)
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 4200,
 ) -> None:
     """Start the Prefect server with the recipes' deployments: trigger, schedule and watch rounds.
 
-    Whoever reaches the address can run deployments; there is no password unless you set Prefect's.
+    Runs in the foreground; Ctrl-C ends the server and every run that it started. Where
+    PREFECT_API_URL names a server, that one is used.
+
+    Whoever reaches the address can run deployments, and there is no password: keep it on this
+    machine, or set PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to user:password.
     """
     from flows.server import run_ui
 
@@ -203,14 +339,8 @@ def ui(
 
 
 def main() -> None:
-    """Run the command; a known error is one message and exit status 1, not a traceback."""
-    guard_names()
-    quiet_console()
-    try:
+    """Run the command; see `flows.ending` for what a user sees when it fails."""
+    with report_ending(sys.argv[1:]):
+        guard_names()
+        set_defaults()
         app()
-    except Exception as error:
-        if os.environ.get("SELFLOOM_TRACEBACK"):
-            raise
-        typer.secho(f"selfloom: {type(error).__name__}: {error}", fg="red", err=True)
-        typer.echo("(SELFLOOM_TRACEBACK=1 shows where it happened)", err=True)
-        sys.exit(1)

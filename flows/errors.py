@@ -23,3 +23,7 @@ class ModelReferenceError(FlowError, ValueError):
 
 class SettingError(FlowError, ValueError):
     """A setting is unknown or out of range."""
+
+
+class ServerStartError(FlowError, RuntimeError):
+    """A Prefect server did not come up, or none answers where one should."""

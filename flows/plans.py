@@ -1,17 +1,24 @@
-"""Settings of a recipe from a JSON file and from `field=value` texts."""
+"""What a user writes on the command line, as the settings that flows and tasks take."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from flows.errors import SettingError
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
+from tasks.errors import UnknownNameError
+from tasks.sample_mapping import SampleMapping, guess_mapping
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> RecipeConfig:
@@ -36,14 +43,65 @@ def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> Reci
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item['input']!r})"
-            for item in error.errors()
-        ]
+        known = list(_paths(model().model_dump(mode="json")))
+        lines = [_complaint(item, known) for item in error.errors()]
         raise SettingError(
             f"settings of recipe {recipe!r}: {'; '.join(lines)}. "
             f"`selfloom recipes --settings {recipe}` prints all fields"
         ) from error
+
+
+def make_mapping(
+    file: Path,
+    prompt: str | None,
+    completions: Sequence[str],
+    reference: str | None,
+    model: str | None,
+) -> SampleMapping:
+    """The columns of somebody else's file: the named ones, and what names suggest for the others.
+
+    Args:
+        file: The file.
+        prompt: Column with the prompt.
+        completions: Columns with completions.
+        reference: Column with the reference answer.
+        model: Column that names the model.
+
+    Raises:
+        UnknownNameError: Prompt or completions are not named, and no column has a usual name.
+        SourceError: The file can't be read.
+        DataFormatError: No row of it is readable.
+    """
+    try:
+        guess = guess_mapping(file)
+    except UnknownNameError:
+        if prompt is None or not completions:
+            raise
+        return SampleMapping(prompt, tuple(completions), reference, model)
+    taken = {prompt, *completions}
+    return replace(
+        guess,
+        prompt=prompt or guess.prompt,
+        completions=tuple(completions) or guess.completions,
+        reference=reference or (None if guess.reference in taken else guess.reference),
+        model=model or (None if guess.model in taken else guess.model),
+    )
+
+
+def _complaint(item: ErrorDetails, known: Sequence[str]) -> str:
+    """What is wrong with one field, and the field that was probably meant."""
+    path = ".".join(map(str, item["loc"]))
+    if item["type"] != "extra_forbidden":
+        return f"{path or 'settings'}: {item['msg']} (given: {item['input']!r:.60})"
+    close = get_close_matches(path, known, n=1)
+    return f"{path}: there is no such field{f'; did you mean {close[0]}?' if close else ''}"
+
+
+def _paths(values: dict[str, Any], start: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{start}{name}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{start}{name}.")
 
 
 def _read(file: Path | None) -> dict[str, Any]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from flows.errors import SettingError
 from flows.recipes.config import RecipeConfig
 from flows.recipes.recipe import Recipe
 from sandbox import Limits, open_sandbox
-from tasks.engines import ENGINES
+from storage import Warehouse, WarehouseFullError
+from tasks.engines import check_engine
 from tasks.environments import Environment, load_environment
-from tasks.errors import OptionError, UnknownNameError
+from tasks.errors import OptionError
+
+SPARE_MIB = 64  # tables, logs and DuckDB's spilling of a small round
 
 
 def check_plan(recipe: Recipe, config: RecipeConfig) -> None:
@@ -19,52 +25,90 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> None:
         config: Its settings.
 
     Raises:
-        UnknownNameError: The environment or engine is unknown.
+        SettingError: Two settings, or the settings and the recipe, contradict each other.
+        UnknownNameError: The environment or engine, or an option of it, is unknown.
         OptionError: An environment can't give the problems that the settings ask for.
-        SettingError: Two settings contradict each other.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
-    if config.engine.name not in ENGINES:
-        raise UnknownNameError(f"engine {config.engine.name!r}: there are {', '.join(ENGINES)}")
-    _check_training(recipe, config)
-    environment = load_environment(config.environment.name, config.environment.options)
-    _check_problems(recipe, config, environment)
-    if environment.answer_format == "program":
-        limits = Limits(
-            cpu_s=config.sandbox.cpu_s,
-            wall_s=config.sandbox.wall_s,
-            memory_mib=config.sandbox.memory_mib,
-        )
-        with open_sandbox(config.sandbox.backend, workers=1, limits=limits):
-            pass
-
-
-def _check_training(recipe: Recipe, config: RecipeConfig) -> None:
-    method, wanted = config.training.method, recipe.config().training.method
-    if method != wanted:
-        raise SettingError(
-            f"training.method={method!r}, but recipe {recipe.name!r} makes rows for {wanted!r}; "
-            "leave it out, or choose another recipe (see `selfloom recipes`)"
-        )
-    if (config.reference == "fixed") != (config.fixed_reference is not None):
-        raise SettingError(
-            f"reference={config.reference!r} with fixed_reference={config.fixed_reference!r}; "
-            "reference=fixed needs a model in fixed_reference, and nothing else uses it"
-        )
-
-
-def _check_problems(recipe: Recipe, config: RecipeConfig, environment: Environment) -> None:
-    spec = config.evaluation
-    held_out = environment.problems("heldout", spec.num, 0, spec.difficulties)
+    _check_settings(recipe, config)
+    environment = check_evaluation(config)
     train = environment.problems("train", config.prompts.num, 0, config.prompts.difficulties)
-    if any(problem.reference is None for problem in held_out):
-        raise OptionError(
-            f"environment {environment.name!r} has held-out problems without a reference; "
-            "the gate compares models by them: map a reference column"
-        )
     if recipe.allow_references and any(problem.reference is None for problem in train):
         raise OptionError(
             f"recipe {recipe.name!r} needs the answers of train problems, but environment "
-            f"{environment.name!r} has problems without one; map a reference column, or use "
+            f"{config.environment.name!r} has problems without one; map a reference column, or use "
             "a recipe that needs none (see `selfloom recipes`)"
         )
+
+
+def check_evaluation(config: RecipeConfig) -> Environment:
+    """Refuse an evaluation that could only fail later; returns its environment.
+
+    Args:
+        config: Settings whose environment, evaluation, engine and sandbox are used.
+
+    Raises:
+        UnknownNameError: The environment or engine, or an option of it, is unknown.
+        OptionError: An environment can't give the problems that the settings ask for.
+        SandboxUnavailableError: Programs are to be run and no sandbox works here.
+    """
+    check_engine(config.engine.name, config.engine.options)
+    environment = load_environment(config.environment.name, config.environment.options)
+    spec = config.evaluation
+    held_out = environment.problems("heldout", spec.num, 0, spec.difficulties)
+    if any(problem.reference is None for problem in held_out):
+        raise OptionError(
+            f"environment {config.environment.name!r} has held-out problems without a reference; "
+            "models are compared by them: map a reference column"
+        )
+    if environment.answer_format == "program":
+        _check_sandbox(config)
+    return environment
+
+
+def check_disk(warehouse: Warehouse, model_path: Path) -> None:
+    """Refuse to start a round whose candidate could not be written.
+
+    Args:
+        warehouse: Where it is to be written.
+        model_path: Folder of the model that it starts from.
+
+    Raises:
+        WarehouseFullError: There is less room than the candidate and its staging copy need.
+    """
+    model_bytes = sum(file.stat().st_size for file in model_path.iterdir() if file.is_file())
+    needed_mib = SPARE_MIB + 2 * model_bytes / 2**20
+    free_mib = shutil.disk_usage(warehouse.root).free / 2**20
+    if free_mib < needed_mib:
+        raise WarehouseFullError(
+            f"the disk of {warehouse.root} has {free_mib:.0f} MiB left, a round from this model "
+            f"needs at least {needed_mib:.0f} MiB; make room, or choose a warehouse on another disk"
+        )
+
+
+def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
+    method = recipe.config().training.method
+    if config.training.method != method:
+        raise SettingError(
+            f"training.method={config.training.method!r}: recipe {recipe.name!r} makes rows for "
+            f"{method!r}; choose a recipe that trains by {config.training.method} "
+            "(see `selfloom recipes`)"
+        )
+    sampling = config.sampling
+    if sampling.n < 2 and (recipe.labels_from == "votes" or method == "dpo"):
+        raise SettingError(
+            f"sampling.n={sampling.n}: recipe {recipe.name!r} compares several samples of a "
+            "problem; set sampling.n to 2 or more"
+        )
+    if sampling.n > 1 and sampling.temperature == 0:
+        raise SettingError(
+            f"sampling.temperature=0 makes {sampling.n} equal samples of every problem; set it "
+            "above 0, or sampling.n=1"
+        )
+
+
+def _check_sandbox(config: RecipeConfig) -> None:
+    spec = config.sandbox
+    limits = Limits(cpu_s=spec.cpu_s, wall_s=spec.wall_s, memory_mib=spec.memory_mib)
+    with open_sandbox(spec.backend, workers=1, limits=limits):
+        pass

@@ -1,81 +1,170 @@
-"""`selfloom ui`: a Prefect server with the deployments served beside it."""
+"""Prefect servers that end with the process that started them, however it ends.
+
+Prefect's own temporary server belongs to the terminal's foreground group: Ctrl-C ends it before the
+flow can report to it, and the flow hangs; after a kill -9 of the flow it stays behind. Ours run in
+a session of their own and watch their parent.
+"""
 
 from __future__ import annotations
 
+import atexit
+import errno
 import os
-import subprocess
-import sys
+import socket
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from subprocess import Popen
+from typing import IO, Literal
+from urllib.parse import urlsplit
+
+from flows.errors import ServerStartError
+from tasks.child_process import end_child, read_tail, start_child
 
 START_TIMEOUT_S = 180.0  # a first start migrates the database
+STOP_TIMEOUT_S = 10.0  # for recording the task runs that were handed in
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
-
-class ServerStartError(RuntimeError):
-    """The Prefect server did not come up."""
+Kind = Literal["private", "lasting"]
 
 
 def is_up(api_url: str) -> bool:
     """Whether a Prefect API answers there."""
     try:
-        with urllib.request.urlopen(f"{api_url}/health", timeout=2) as answer:
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
+        with urllib.request.urlopen(f"{api_url}/health", timeout=5) as answer:
+            return bool(answer.read(16).strip() == b"true")
+    except (urllib.error.URLError, OSError, ValueError):
         return False
 
 
+def ensure_api() -> str:
+    """The address of the Prefect API that the flows of this process report to.
+
+    That is the one in Prefect's settings (`PREFECT_API_URL` or the active profile) where there is
+    one; else a private server that starts now and ends with this process.
+
+    Raises:
+        ServerStartError: The private server did not come up, or nothing answers at the address.
+    """
+    known = configured_api()
+    if known is not None:
+        if _is_local(known) and not is_up(known):
+            raise ServerStartError(
+                f"PREFECT_API_URL is {known}, but no Prefect server answers there; start it, or "
+                "unset PREFECT_API_URL (and `prefect config unset PREFECT_API_URL`) to run without"
+            )
+        return known
+    stack = ExitStack()
+    # Registered before Prefect's own threads are: at exit they hand in what they hold first.
+    atexit.register(stack.close)
+    return stack.enter_context(prefect_server("127.0.0.1", _free_port(), "private"))
+
+
+def configured_api() -> str | None:
+    """The address of a Prefect API in Prefect's settings, None where there is none."""
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    return str(url).rstrip("/") if url else None
+
+
 @contextmanager
-def prefect_server(host: str, port: int) -> Iterator[str]:
-    """The address of a Prefect API: the one that answers there, or one started here and ended.
+def prefect_server(host: str, port: int, kind: Kind) -> Iterator[str]:
+    """Start a Prefect server, make it the one of this process, and end it with the block.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on.
+        kind: `private` is for one run: no page, no schedules. `lasting` has both.
+
+    Yields:
+        The address of its API.
+
+    Raises:
+        ServerStartError: The port is taken, or the server ended or did not answer in time.
+    """
+    _check_port(host, port)
+    api_url = f"http://{WILDCARDS.get(host, host)}:{port}/api"
+    with tempfile.TemporaryFile() as log:
+        arguments = [kind, host, str(port)]
+        process = start_child("flows.server_process", arguments, 1, stderr=log, talk=False)
+        try:
+            _wait(process, api_url, log)
+            _use(api_url)
+            yield api_url
+        finally:
+            process.terminate()
+            end_child(process, grace_s=STOP_TIMEOUT_S)
+
+
+def _use(api_url: str) -> None:
+    """Point this process and its children at an API; Prefect has read its settings already."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ["PREFECT_API_URL"] = api_url
+    refresh_global_settings_context()
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0], address[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address[4])
+    except OSError as error:
+        reason, advice = error.strerror, "choose another with --port or --host"
+        if error.errno == errno.EADDRINUSE:
+            api_url = f"http://{WILDCARDS.get(host, host)}:{port}/api"
+            reason = "another program listens there"
+            if is_up(api_url):
+                reason = "a Prefect server listens there already"
+                advice += f", or serve on that one: PREFECT_API_URL={api_url} selfloom ui"
+        raise ServerStartError(f"can't listen on {host}:{port}: {reason}; {advice}") from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_local(api_url: str) -> bool:
+    return urlsplit(api_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _wait(process: Popen[bytes], api_url: str, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not is_up(api_url):
+        ended = process.poll() is not None
+        if ended or time.monotonic() > deadline:
+            what = f"ended with status {process.returncode}" if ended else "does not answer"
+            raise ServerStartError(
+                f"the Prefect server for {api_url} {what}; its data is in PREFECT_HOME "
+                f"({os.environ.get('PREFECT_HOME', '~/.prefect')}). Its last lines:\n"
+                f"{read_tail(log, 12)}"
+            )
+        time.sleep(0.1)
+
+
+def run_ui(host: str, port: int) -> None:
+    """Serve the deployments until stopped, on a server that is started here if none is set.
 
     Args:
         host: Address to listen on.
         port: Port to listen on.
 
     Raises:
-        ServerStartError: The server ended, or did not answer in time.
+        ServerStartError: The server did not come up.
     """
-    api_url = f"http://{host}:{port}/api"
-    if is_up(api_url):
-        yield api_url
-        return
-    command = [sys.executable, "-m", "prefect", "server", "start"]
-    process = subprocess.Popen(
-        [*command, "--host", host, "--port", str(port)], stdout=subprocess.DEVNULL
-    )
-    try:
-        _wait(process, api_url)
-        yield api_url
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _wait(process: subprocess.Popen[bytes], api_url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not is_up(api_url):
-        if process.poll() is not None:
-            raise ServerStartError(
-                f"the Prefect server ended with status {process.returncode}; is the port taken? "
-                "Choose another with --port, or run `prefect server start` to see why"
-            )
-        if time.monotonic() > deadline:
-            raise ServerStartError(f"the Prefect server did not answer at {api_url} in time")
-        time.sleep(0.5)
-
-
-def run_ui(host: str, port: int) -> None:
-    """Start the server, say where it is, and serve the deployments until stopped."""
-    with prefect_server(host, port) as api_url:
-        # Prefect reads its settings when it is imported.
-        os.environ["PREFECT_API_URL"] = api_url
-        print(f"Prefect UI: http://{host}:{port}  (Ctrl-C stops it)", flush=True)
+    with ExitStack() as stack:
+        api_url = configured_api()
+        if api_url is None or (_is_local(api_url) and not is_up(api_url)):
+            print("starting the Prefect server (the first time takes half a minute)", flush=True)
+            api_url = stack.enter_context(prefect_server(host, port, "lasting"))
         from flows.deployments import serve_all
 
+        print(f"Prefect UI: {api_url.removesuffix('/api')}  (Ctrl-C stops it)", flush=True)
         serve_all()

@@ -3,105 +3,165 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.demo import collapse_loop, demo_loops, run_demo_loop
-from flows.recipes import RECIPES, find_recipe
-from flows.self_training import LoopResult
 from storage import Warehouse, run_sql
 from storage.sql.query import Format
-from tasks.import_samples import ImportReport
-from tasks.report import round_table_rows, write_report
+
+if TYPE_CHECKING:
+    from flows.self_training import LoopResult
+    from tasks.import_samples import ImportReport
+    from tasks.training import TrainedModel
 
 Rows = Sequence[dict[str, str]]
-_HIDDEN = ("findings",)
+WIDTH = 100  # of tables that do not go to a terminal
+SHOWN_REASONS = 6
+_HIDDEN = ("run", "recipe", "findings")  # in the title, or in the report
+_SHORT = {"training rows": "rows"}
 
 
 def print_rows(rows: Rows, title: str | None = None) -> None:
-    """Print rows as a table; nothing for no rows."""
-    if not rows:
-        return
-    table = Table(title=title, title_justify="left")
-    names = [name for name in rows[0] if name not in _HIDDEN]
-    for name in names:
-        table.add_column(name, overflow="fold")
+    """Print rows as a table; nothing for no rows, and no columns that the terminal has no room for.
+
+    Args:
+        rows: One mapping per row, the same columns in each.
+        title: A line above the table.
+    """
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, markup=False, highlight=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    room = console.width - 1
+    shown: list[str] = []
+    for name in rows[0] if rows else ():
+        cells = [row[name] for row in rows]
+        # Only headers may be broken into lines.
+        width = max(map(len, (*cells, *name.split())))
+        room -= width + 2
+        if room < 0:
+            break
+        is_number = all(cell[:1] in "0123456789+-" for cell in cells)
+        table.add_column(name, justify="right" if is_number else "left", width=width)
+        shown.append(name)
     for row in rows:
-        table.add_row(*(row[name] for name in names))
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, markup=False).print(table)
+        table.add_row(*(row[name] for name in shown))
+    if rows:
+        console.print(table)
 
 
-def run_demo(warehouse: Path, *, collapse: bool) -> None:
-    """Run the demo's loops, then print what they did and what to try next."""
-    loops = [collapse_loop(str(warehouse))] if collapse else demo_loops(str(warehouse))
-    results = []
-    for demo in loops:
-        typer.secho(f"\n{demo.shows}: recipe {demo.recipe}, run {demo.loop.run}", bold=True)
-        results.append(run_demo_loop(demo))
-    show_result(warehouse, results)
+def print_rounds(warehouse: Warehouse, runs: Sequence[str] | None) -> None:
+    """Print one table of rounds per run; a line where there are none yet."""
+    from tasks.report import round_table_rows
+
+    with warehouse.connect() as con:
+        rows = round_table_rows(con, runs)
+    for run, own in groupby(rows, key=lambda row: row["run"]):
+        of_run = list(own)
+        # Suites of other runs are columns without a value.
+        names = [
+            name
+            for name in of_run[0]
+            if name not in _HIDDEN and any(row[name] != "-" for row in of_run)
+        ]
+        recipe = next((row["recipe"] for row in of_run if row["recipe"] != "-"), "-")
+        table = [{_SHORT.get(name, name): row[name] for name in names} for row in of_run]
+        print_rows(table, f"{run} ({recipe})")
+    if not rows:
+        typer.echo(f"no rounds in {warehouse.root} yet")
 
 
 def show_result(warehouse: Path, results: Sequence[LoopResult]) -> None:
-    """Print the table of rounds, why the last ones ended, and where to look."""
+    """Print the tables of rounds, why the last ones ended, and where to look."""
+    from tasks.report import write_report
+
     house = Warehouse.open(warehouse)
     runs = [result.run for result in results]
+    print_rounds(house, runs)
+    for result in results:
+        last = result.rounds[-1]
+        typer.echo(f"{result.run}: {result.model_id} is promoted; last round: {last.verdict}")
+        if last.verdict in ("stopped", "rejected"):
+            for reason in last.reasons[:SHOWN_REASONS]:
+                typer.echo(f"  - {reason}")
+    name = f"{runs[0]}.html" if len(runs) == 1 else "report.html"
+    output = write_report(house, house.root / "reports" / name, runs)
+    typer.echo(f"\nReport:      {output}")
+    typer.echo("Prefect UI:  selfloom ui  (then http://127.0.0.1:4200)")
+    typer.echo("SQL to try:")
+    for query in _queries(house, runs):
+        typer.echo(f'  selfloom sql -w {shlex.quote(str(warehouse))} "{query}"')
+
+
+def _queries(house: Warehouse, runs: Sequence[str]) -> list[str]:
+    """Three questions to a warehouse; the last one follows a training row of these runs."""
     with house.connect() as con:
-        print_rows(round_table_rows(con, runs))
-        pair = con.execute(
+        found = con.execute(
             "SELECT id FROM pairs WHERE list_contains($runs, run) UNION ALL "
             "SELECT id FROM examples WHERE list_contains($runs, run) AND round > 0 "
             "ORDER BY id DESC LIMIT 1",
-            {"runs": runs},
+            {"runs": list(runs)},
         ).fetchall()
-    for result in results:
-        last = result.rounds[-1]
-        typer.echo(f"{result.run}: {result.model_id} is promoted; last round {last.verdict}")
-        for reason in last.reasons if last.verdict in ("stopped", "rejected") else ():
-            typer.echo(f"  {reason}")
-    output = write_report(house, house.root / "reports" / "report.html", runs)
-    row = pair[0][0] if pair else "ID"
-    typer.echo(f"\nReport:      {output}")
-    typer.echo("Prefect UI:  selfloom ui  (http://127.0.0.1:4200)")
-    typer.echo("SQL to try:")
-    for query in (
-        "SELECT * FROM rounds_overview",
-        "SELECT filter, reason, count(*) AS rows FROM rejections GROUP BY ALL ORDER BY rows DESC",
-        f"SELECT * FROM lineage('{row}')",
-    ):
-        typer.echo(f'  selfloom sql -w {warehouse} "{query}"')
+    why = "SELECT filter, reason, count(*) AS rows FROM rejections GROUP BY ALL ORDER BY rows DESC"
+    last = f"FROM lineage('{found[0][0]}')" if found else "SHOW TABLES"
+    return ["FROM rounds_overview", why, last]
 
 
 def show_evaluation(warehouse: Path, run: str) -> None:
     """Print the metrics of an evaluation."""
-    query = (
-        "SELECT suite, coalesce(difficulty::VARCHAR, 'all') AS difficulty, metric, k, "
-        "round(value, 4) AS value, round(ci_low, 4) AS ci_low, round(ci_high, 4) AS ci_high, n "
-        f"FROM evaluations WHERE run = '{run}' ORDER BY evaluations.difficulty NULLS FIRST, metric"
-    )
-    show_query(warehouse, query, "table", None)
-    typer.echo(f"run {run}")
+    house = Warehouse.open(warehouse, create=False)
+    with house.connect() as con:
+        found = con.execute(
+            "SELECT coalesce(difficulty::VARCHAR, 'all'), metric, coalesce(k::VARCHAR, '-'), "
+            "printf('%.3f', value), coalesce(printf('%.3f to %.3f', ci_low, ci_high), '-'), "
+            "n::VARCHAR, model_id, suite FROM evaluations WHERE run = $run "
+            "ORDER BY evaluations.difficulty NULLS FIRST, metric, k",
+            {"run": run},
+        ).fetchall()
+    names = ("difficulty", "metric", "k", "value", "95% interval", "problems")
+    model, suite = found[0][6:] if found else ("", "")
+    rows = [dict(zip(names, row[:6], strict=True)) for row in found]
+    print_rows(rows, f"{model} on held-out problems of {suite}")
+    typer.echo(f"Rows: run {run} in {house.root}")
+
+
+def show_model(model: TrainedModel) -> None:
+    """Print what a finished seed model is and how to measure it."""
+    typer.echo(f"Model:        {model.path}")
+    typer.echo(f"Weight hash:  {model.weight_hash}")
+    typer.echo(f"Measure it:   selfloom evaluate {shlex.quote(str(model.path))}")
 
 
 def show_import(house: Warehouse, report: ImportReport) -> None:
     """Print what an import made and which lines it left out."""
-    run = report.run
+    from tasks.report import write_report
+
     for line in import_lines(report):
         typer.echo(line)
-    files = ", ".join(f"'{part.path}'" for part in house.parts("pairs", run=run))
-    typer.echo(f"Report:  {write_report(house, house.root / 'reports' / f'{run}.html', [run])}")
-    if files:
-        typer.echo(f'Train:   datasets.load_dataset("parquet", data_files=[{files}])')
+    output = house.root / "reports" / f"{report.run}.html"
+    typer.echo(f"Report:  {write_report(house, output, [report.run])}")
+    for table in ("examples", "pairs"):
+        if any(house.parts(table, run=report.run)):
+            files = house.table_dir(table) / f"run={report.run}" / "**" / "*.parquet"
+            name = f"{table}:"
+            typer.echo(f'{name:9}datasets.load_dataset("parquet", data_files="{files}")')
 
 
 def import_lines(report: ImportReport) -> list[str]:
-    """The counts of an import as sentences, bad rows and disagreements last."""
+    """The counts of an import as sentences, disagreements and bad rows last."""
     lines = [
         f"{report.num_rows} rows, {report.num_prompts} prompts, {report.num_samples} samples",
         f"{report.num_answered} samples have an answer, {report.num_right} that of the reference",
@@ -116,30 +176,45 @@ def import_lines(report: ImportReport) -> list[str]:
         lines.append(
             f"{made.num_candidates} samples = {made.num_used} used + {made.num_rejected} rejected"
         )
-    lines += [str(one) for one in report.disagreements]
-    return [*lines, *([report.bad.describe()] if report.bad.count else [])]
+    for one in report.disagreements:
+        here, there = ("right" if v else "wrong" for v in (one.verdict_here, one.verdict_there))
+        lines.append(
+            f"row {one.row} ({one.model}): answer {one.answer!r}, reference {one.reference!r}: "
+            f"{here} here, {there} in the file"
+        )
+    if report.bad.count:
+        lines.append(f"{report.bad.count} bad rows were kept out:")
+        lines += [f"  row {number}: {reason}" for number, reason in report.bad.first]
+        more = report.bad.count - len(report.bad.first)
+        lines += [f"  and {more} more"] if more else []
+    return lines
 
 
-def show_query(warehouse: Path, query: str, format: str, output: Path | None) -> None:
+def show_query(warehouse: Path, query: str, format: Format, output: Path | None) -> None:
     """Print or write the rows of a query."""
     house = Warehouse.open(warehouse, create=False)
-    result = run_sql(house, query, cast(Format, format), output)
+    terminal = Console().width if sys.stdout.isatty() else 160
+    result = run_sql(house, query, format, output, max_width=terminal)
     if output is not None:
-        typer.echo(f"{result.num_rows} rows: {output}")
+        rows = "" if result.num_rows is None else f"{result.num_rows} rows: "
+        typer.echo(f"{rows}{output}")
     elif result.text:
         typer.echo(result.text, nl=not result.text.endswith("\n"))
 
 
 def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path) -> None:
-    """Write the report and print the table of rounds."""
+    """Write the report and print the tables of rounds."""
+    from tasks.report import write_report
+
     house = Warehouse.open(warehouse, create=False)
-    with house.connect() as con:
-        print_rows(round_table_rows(con, runs))
+    print_rounds(house, runs)
     typer.echo(f"Report: {write_report(house, output, runs)}")
 
 
 def show_recipes(settings: str | None) -> None:
     """Print the recipes, or all settings of one of them."""
+    from flows.recipes import RECIPES, find_recipe
+
     if settings is not None:
         config = find_recipe(settings).config()
         typer.echo(json.dumps(config.model_dump(mode="json"), indent=2))
@@ -150,13 +225,16 @@ def show_recipes(settings: str | None) -> None:
         rows.append(
             {
                 "recipe": recipe.name,
-                "paper": f"arXiv {recipe.paper}: {recipe.title}",
-                "labels needed": recipe.labels,
+                "arXiv": recipe.paper,
+                "labels": recipe.labels,
                 "trains": config.training.method,
-                "start": config.start_from,
+                "start from": config.start_from,
                 "reference": config.reference if config.training.method == "dpo" else "-",
-                "data mix": config.mix.rounds,
+                "mix": config.mix.rounds,
                 "samples": f"{config.sampling.n} at T {config.sampling.temperature:g}",
             }
         )
-    print_rows(rows)
+    print_rows(rows, "Recipes and their switches, at the papers' settings")
+    for recipe in RECIPES.values():
+        typer.echo(f"{recipe.name}: {recipe.title}\n    reported: {recipe.reported}")
+    typer.echo("\n`selfloom recipes --settings RECIPE` prints all switches; --set changes them.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,6 +23,9 @@ from tasks.engines.base import (
 from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.errors import OptionError, UnknownNameError
 
+if TYPE_CHECKING:
+    from tasks.engines.transformers_engine import TransformersOptions
+
 __all__ = [
     "ENGINES",
     "Completion",
@@ -30,6 +34,7 @@ __all__ = [
     "GenerationRequest",
     "Messages",
     "OnProgress",
+    "check_engine",
     "check_model_folder",
     "open_engine",
     "weight_hash",
@@ -38,11 +43,17 @@ __all__ = [
 Options = BaseModel | Mapping[str, object] | None
 
 
-def _open_transformers(model_path: str | Path, options: Options) -> Engine:
-    from tasks.engines.transformers_engine import TransformersEngine, TransformersOptions
+def _transformers_options(options: Options) -> TransformersOptions:
+    from tasks.engines.transformers_engine import TransformersOptions
 
     values = options.model_dump() if isinstance(options, BaseModel) else dict(options or {})
-    return TransformersEngine(model_path, TransformersOptions.model_validate(values))
+    return TransformersOptions.model_validate(values)
+
+
+def _open_transformers(model_path: str | Path, options: Options) -> Engine:
+    from tasks.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(model_path, _transformers_options(options))
 
 
 # Name -> opener. An opener imports its engine itself, so that a missing optional package only
@@ -50,6 +61,30 @@ def _open_transformers(model_path: str | Path, options: Options) -> Engine:
 ENGINES: dict[str, Callable[[str | Path, Options], Engine]] = {
     "transformers": _open_transformers,
 }
+_OPTIONS: dict[str, Callable[[Options], BaseModel]] = {"transformers": _transformers_options}
+
+
+def check_engine(name: str, options: Options = None) -> None:
+    """Check an engine's name and options without starting anything.
+
+    Args:
+        name: A key of `ENGINES`.
+        options: The engine's own options, as its options model or as a mapping.
+
+    Raises:
+        UnknownNameError: If there is no engine of that name.
+        OptionError: If an option is unknown or out of range.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError(f"engine {name!r}: there are {', '.join(ENGINES)}")
+    try:
+        _OPTIONS[name](options)
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item['input']!r})"
+            for item in error.errors()
+        )
+        raise OptionError(f"options of engine {name!r}: {details}") from error
 
 
 def open_engine(name: str, model_path: str | Path, options: Options = None) -> Engine:
@@ -69,13 +104,5 @@ def open_engine(name: str, model_path: str | Path, options: Options = None) -> E
         ModelFolderError: If the folder lacks something that loading needs.
         EngineError: If the engine's process does not come up.
     """
-    if name not in ENGINES:
-        raise UnknownNameError(f"unknown engine {name!r}; known engines: {', '.join(ENGINES)}")
-    try:
-        return ENGINES[name](model_path, options)
-    except ValidationError as error:
-        details = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item['input']!r})"
-            for item in error.errors()
-        )
-        raise OptionError(f"options of engine {name!r}: {details}") from error
+    check_engine(name, options)
+    return ENGINES[name](model_path, options)

@@ -1,0 +1,70 @@
+"""How a command ends: one message and an exit status, never a traceback that was not asked for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+ROOMS = ("flows", "tasks", "sandbox", "storage")
+INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+_CONTINUING = ("demo", "run", "evaluate", "import-samples")
+
+
+@contextmanager
+def report_ending(arguments: Sequence[str]) -> Iterator[None]:
+    """Turn what ends a command early into a line on stderr and an exit status.
+
+    Args:
+        arguments: The command's own arguments, to say what continues an interrupted one.
+
+    Raises:
+        SystemExit: 1 after an error, 130 after Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end_interrupted(arguments)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # typer's word for Ctrl-C
+            _end_interrupted(arguments)
+        raise
+    except BrokenPipeError:
+        _close_stdout()
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("SELFLOOM_TRACEBACK"):
+            raise
+        typer.secho(describe(error), fg="red", err=True)
+        sys.exit(1)
+
+
+def describe(error: BaseException) -> str:
+    """The lines that a user sees of an error.
+
+    Our own errors say what was given, what was expected and what to do; of any other one the class
+    and the way to its traceback are shown too.
+    """
+    if type(error).__module__.partition(".")[0] in ROOMS:
+        return f"selfloom: {error}"
+    return (
+        f"selfloom: {type(error).__name__}: {error}\n"
+        "(this error was not foreseen; SELFLOOM_TRACEBACK=1 shows where it comes from)"
+    )
+
+
+def _end_interrupted(arguments: Sequence[str]) -> None:
+    text = "interrupted"
+    if arguments and arguments[0] in _CONTINUING:
+        text += f"; this goes on where it stopped: {shlex.join(['selfloom', *arguments])}"
+    typer.secho(f"\nselfloom: {text}", fg="yellow", err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _close_stdout() -> None:
+    """Keep the interpreter from flushing into the closed pipe, which would print a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
