@@ -20,27 +20,27 @@ COLLAPSE = "copy-collapse"
 
 _WORDS: dict[str, Any] = {
     "environment": {"name": "word_problems"},
-    "prompts": {"num": 600, "difficulties": [1, 2, 3]},
-    "evaluation": {"num": 480, "difficulties": [1, 2, 3], "num_samples": 4},
+    "prompts": {"num": 800, "difficulties": [1, 2, 3]},
+    "evaluation": {"num": 960, "difficulties": [1, 2, 3], "num_samples": 4},
     "start_from": "previous",
     "shard_size": 200,
 }
 _COPY: dict[str, Any] = {
     "environment": {"name": "copy"},
-    "prompts": {"num": 500},
+    "prompts": {"num": 800},
     "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": 24},
     "evaluation": {
         "num": 600,
-        "difficulties": [9, 10, 11, 12, 13, 14],
+        "difficulties": [10, 11, 12, 13, 14],
         "num_samples": 4,
         "temperature": 1.0,
     },
     "shard_size": 250,
-    "mix": {"rounds": "all", "newest_share": 0.5, "num_rows": 300 * 64},
+    "mix": {"rounds": "all", "newest_share": 0.5, "num_rows": 400 * 64},
     "training": {
         "method": "sft",
         "learning_rate": 1e-3,
-        "steps": 300,
+        "steps": 400,
         "warmup_steps": 20,
         "adam_beta2": 0.98,
         "weight_decay": 0.01,
@@ -63,12 +63,12 @@ class DemoLoop:
 def demo_loops(warehouse: str) -> list[DemoLoop]:
     """The loops of `selfloom demo`: answers known (SFT, then DPO), and no answers at all."""
     sft = _WORDS | {
-        "sampling": {"n": 8, "temperature": 0.8, "max_new_tokens": 48},
+        "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": 48},
         "max_per_prompt": 4,
         "training": {
             "method": "sft",
             "learning_rate": 1e-3,
-            "steps": 100,
+            "steps": 120,
             "warmup_steps": 10,
             "adam_beta2": 0.98,
             "batch_size": 64,
@@ -76,41 +76,41 @@ def demo_loops(warehouse: str) -> list[DemoLoop]:
         },
     }
     dpo = _WORDS | {
+        "prompts": {"num": 1200, "difficulties": [1, 2, 3]},
         "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": 48},
-        "max_pairs": 4,
+        "max_pairs": 2,
+        "unparsed_is_wrong": True,
         "training": {
             "method": "dpo",
-            "beta": 0.1,
+            "beta": 0.5,
             "nll_weight": 1.0,
-            "learning_rate": 3e-4,
-            "steps": 60,
-            "warmup_steps": 6,
+            "learning_rate": 1e-5,
+            "steps": 150,
+            "warmup_steps": 8,
             "adam_beta2": 0.98,
             "batch_size": 32,
             "max_length": 192,
         },
     }
     return [
-        _loop("rest_em", sft, KNOWN_ANSWERS, 2, "seed:programs", warehouse, "answers known: SFT"),
+        _loop("rest_em", sft, KNOWN_ANSWERS, 3, "seed:programs", warehouse, "answers known: SFT"),
         _loop(
             "iterative_rpo",
             dpo,
             KNOWN_ANSWERS_DPO,
-            2,
+            1,
             f"promoted:{KNOWN_ANSWERS}",
             warehouse,
             "answers known: DPO",
         ),
-        _loop(
-            "length_generalization", _COPY, NO_ANSWERS, 4, "seed:copy", warehouse, "no answers"
-        ),
+        _loop("length_generalization", _COPY, NO_ANSWERS, 3, "seed:copy", warehouse, "no answers"),
     ]
 
 
 def collapse_loop(warehouse: str) -> DemoLoop:
-    """The label-free loop with neither confident votes nor a gate, three digits at a time."""
+    """The label-free loop with neither confident votes nor a gate, two digits at a time."""
     config = _COPY | {
-        "step": 3,
+        "step": 2,
         "min_share": 0.0,
         "gate": {"alpha": 1.0, "non_inferiority": "off"},
     }
