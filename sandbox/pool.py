@@ -1,6 +1,8 @@
 """A fixed number of cells, and the loop that feeds programs to whichever is free."""
 
+import os
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -71,6 +73,10 @@ class Sandbox:
         self._comparator = comparator
         self._programs_per_cell = programs_per_cell
         self._selector = selectors.DefaultSelector()
+        # `close` may come from another thread while `run` waits: it wakes it by this.
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._lock = threading.RLock()
         self._dying: list[Cell] = []
         self._slots: list[_Slot] = []
         self._pending: deque[_Task] = deque()
@@ -98,15 +104,21 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End all cells and wait until nothing of them is left; may be repeated."""
+        """End all cells and wait until nothing of them is left; may be repeated.
+
+        A `run` that waits in another thread raises SandboxClosedError.
+        """
         if self._closed:
             return
         self._closed = True
-        for slot in self._slots:
-            self._retire(slot)
-        for cell in self._dying:
-            cell.wait(10.0)
-        self._selector.close()
+        os.eventfd_write(self._wake, 1)
+        with self._lock:
+            for slot in self._slots:
+                self._retire(slot)
+            for cell in self._dying:
+                cell.wait(10.0)
+            self._selector.close()
+            os.close(self._wake)
 
     def describe(self) -> dict[str, object]:
         """Return what this sandbox is, as plain JSON values: backend, isolation, limits."""
@@ -128,8 +140,7 @@ class Sandbox:
                 is not a usable `Program` was given.
             SandboxUnavailableError: Cells stopped starting; executions returned so far stand.
         """
-        if self._closed:
-            raise SandboxClosedError("run() on a closed sandbox; open a new one")
+        self._refuse_if_closed()
         return self._run(iter(programs))
 
     def _run(self, programs: Iterator[Program]) -> Iterator[Execution]:
@@ -146,14 +157,16 @@ class Sandbox:
         exhausted = False
         try:
             while True:
-                for slot in self._slots:
-                    if slot.task is None and slot.conversation.state is State.IDLE:
-                        exhausted = exhausted or not self._fill(programs, numbers)
-                        if self._pending:
-                            self._give(slot, self._pending.popleft())
-                if exhausted and not self._pending and not any(s.task for s in self._slots):
-                    break
-                self._step()
+                with self._lock:
+                    self._refuse_if_closed()
+                    for slot in self._slots:
+                        if slot.task is None and slot.conversation.state is State.IDLE:
+                            exhausted = exhausted or not self._fill(programs, numbers)
+                            if self._pending:
+                                self._give(slot, self._pending.popleft())
+                    if exhausted and not self._pending and not any(s.task for s in self._slots):
+                        break
+                    self._step()
                 while next_index in self._done:
                     yield self._done.pop(next_index)
                     next_index += 1
@@ -163,6 +176,10 @@ class Sandbox:
         finally:
             self._running = False
             self._abandon()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise SandboxClosedError("run() on a closed sandbox; open a new one")
 
     def _fill(self, programs: Iterator[Program], numbers: Iterator[int]) -> bool:
         """Queue the next program unless something waits; return whether more may follow."""
@@ -249,7 +266,9 @@ class Sandbox:
         """Wait until something happens and deal with it."""
         waiting = [slot.deadline for slot in self._slots if self._is_waiting(slot)]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else 0.0
-        for key, event in self._selector.select(timeout):
+        events = self._selector.select(timeout)
+        self._refuse_if_closed()
+        for key, event in events:
             slot: _Slot = key.data
             if self._slots and self._slots[slot.number] is not slot:
                 continue  # Replaced a moment ago; its descriptors may be another cell's by now.

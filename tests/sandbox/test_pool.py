@@ -141,6 +141,25 @@ def test_wrong_use_is_refused_with_the_reason(auto_box: Sandbox) -> None:
         auto_box.run(programs("print(1)"))
 
 
+def test_closing_from_another_thread_ends_a_run_that_waits() -> None:
+    errors = []
+
+    def run_for_ever(box: Sandbox) -> None:
+        try:
+            list(box.run(Program(id="sleep", source="while True: pass") for _ in iter(int, 1)))
+        except SandboxClosedError as error:
+            errors.append(error)
+
+    with open_or_skip("auto", limits=Limits(cpu_s=60, wall_s=60)) as box:
+        runner = threading.Thread(target=run_for_ever, args=[box])
+        runner.start()
+        while runner.is_alive() and not box._running:
+            time.sleep(0.01)
+        box.close()
+        runner.join()  # without the wake-up only after four times the program's own wall time
+    assert len(errors) == 1
+
+
 def test_an_error_of_the_caller_leaves_the_sandbox_usable(auto_box: Sandbox) -> None:
     def broken() -> Iterator[Program]:
         yield Program(id="a", source="import time; time.sleep(9)")
