@@ -34,6 +34,7 @@ _COPY: dict[str, Any] = {
         "difficulties": [10, 11, 12, 13, 14],
         "num_samples": 4,
         "temperature": 1.0,
+        "headroom_difficulties": [11],
     },
     "shard_size": 250,
     "mix": {"rounds": "all", "newest_share": 0.5, "num_rows": 400 * 64},

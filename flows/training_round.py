@@ -189,7 +189,9 @@ def _headroom(stages: Stages) -> Headroom | None:
     if stages.config.evaluation.num_samples == 0:
         return None
     with stages.warehouse.connect() as con:
-        return headroom(suite_results(con, stages.run, stages.incumbent.id))
+        results = suite_results(con, stages.run, stages.incumbent.id)
+    levels = stages.config.evaluation.headroom_difficulties
+    return headroom([r for r in results if levels is None or r.difficulty in levels])
 
 
 @task(name="monitors", cache_policy=NO_CACHE)

@@ -75,6 +75,11 @@ class EvaluationSpec(Settings):
         default=4, ge=0, le=256, description="Samples per problem for pass@k and maj@k; 0: none."
     )
     temperature: float = Field(default=0.7, gt=0, le=5, description="Temperature of the samples.")
+    headroom_difficulties: list[int] | None = Field(
+        default=None,
+        description="Difficulties on which round 0 measures which loop applies; empty: all. For a "
+        "loop that extends its difficulty: the first step beyond what the model knows.",
+    )
 
 
 class RecipeConfig(Settings):
