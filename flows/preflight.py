@@ -50,6 +50,7 @@ def check_evaluation(config: RecipeConfig) -> Environment:
     Raises:
         UnknownNameError: The environment or engine, or an option of it, is unknown.
         OptionError: An environment can't give the problems that the settings ask for.
+        SettingError: The headroom is to be measured where there are no problems.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
     check_engine(config.engine.name, config.engine.options)
@@ -60,6 +61,13 @@ def check_evaluation(config: RecipeConfig) -> Environment:
         raise OptionError(
             f"environment {config.environment.name!r} has held-out problems without a reference; "
             "models are compared by them: map a reference column"
+        )
+    levels = sorted({p.difficulty for p in held_out if p.difficulty is not None})
+    wanted = spec.headroom_difficulties
+    if spec.num_samples and wanted is not None and not set(wanted) & set(levels):
+        raise SettingError(
+            f"evaluation.headroom_difficulties={wanted}, but the held-out problems have {levels}; "
+            "choose some of these, or add them to evaluation.difficulties"
         )
     if environment.answer_format == "program":
         _check_sandbox(config)
@@ -93,6 +101,11 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
             f"training.method={config.training.method!r}: recipe {recipe.name!r} makes rows for "
             f"{method!r}; choose a recipe that trains by {config.training.method} "
             "(see `selfloom recipes`)"
+        )
+    if (config.reference == "fixed") != (config.fixed_reference is not None):
+        raise SettingError(
+            f"reference={config.reference!r} with fixed_reference={config.fixed_reference!r}: "
+            "reference=fixed needs a model in fixed_reference, and nothing else uses it"
         )
     sampling = config.sampling
     if sampling.n < 2 and (recipe.labels_from == "votes" or method == "dpo"):

@@ -180,7 +180,8 @@ def _start_model(stages: Stages) -> ModelRef:
 
 def _reference_model(stages: Stages) -> ModelRef:
     if stages.config.reference == "fixed":
-        return resolve_model(stages.warehouse, stages.config.fixed_reference or stages.base.id)
+        assert stages.config.fixed_reference is not None  # check_plan refuses it otherwise
+        return resolve_model(stages.warehouse, stages.config.fixed_reference)
     return stages.base if stages.config.reference == "base" else stages.incumbent
 
 
