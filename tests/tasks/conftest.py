@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ HOSTILE = (
     "</script><script>alert('owned')</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_1$ \u202e"
 )
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def make_prompts(run: str, round: int, difficulties: tuple[int, ...], number: int) -> list[Row]:
@@ -253,8 +254,11 @@ def make_evaluations(
     model_id: str, weight_hash: str, accuracy: float, difficulties: tuple[int, ...]
 ) -> list[Row]:
     """Return greedy accuracy overall and for each difficulty, and pass@k and maj@k overall."""
-    measured = [(None, "pass@1 greedy", None, accuracy), (None, "maj@k", 4, accuracy)]
-    measured += [(None, "pass@k", 4, min(1.0, accuracy + 0.1))]
+    measured: list[tuple[int | None, str, int | None, float]] = [
+        (None, "pass@1 greedy", None, accuracy),
+        (None, "maj@k", 4, accuracy),
+        (None, "pass@k", 4, min(1.0, accuracy + 0.1)),
+    ]
     measured += [(d, "pass@1 greedy", None, max(0.0, accuracy - 0.1 * d)) for d in difficulties]
     return [
         {

@@ -1,6 +1,7 @@
 """Each failure signature is found where the sources saw it, and not in a healthy round."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,8 @@ def test_a_worse_share_is_never_judged_milder(name: str, one: float, other: floa
     rank = {None: 0, "warn": 1, "stop": 2}
 
     def judged(value: float) -> int:
-        finding = getattr(s, name)(replace(HEALTHY, **{MONOTONE[name]: value}), [], SPEC)
+        worse: dict[str, Any] = {MONOTONE[name]: value}
+        finding = getattr(s, name)(replace(HEALTHY, **worse), [], SPEC)
         return rank[finding.severity if finding else None]
 
     low, high = sorted((one, other))
@@ -170,7 +172,7 @@ def test_votes_worse_than_greedy_stop_a_voting_loop() -> None:
 
 def test_no_gap_warns() -> None:
     for labels in ("votes", "references"):
-        finding = no_headroom(HEALTHY, labels, measured("none", 0.05))  # type: ignore[arg-type]
+        finding = no_headroom(HEALTHY, labels, measured("none", 0.05))
         assert finding is not None and finding.severity == "warn"
     assert no_headroom(HEALTHY, "votes", measured("label_free", 0.05)) is None
 
