@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
 ROOMS = ("flows", "tasks", "sandbox", "storage")
+WORKER_LOG = "\nlast lines of the worker:"  # from here on a traceback of another process
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 _CONTINUING = ("demo", "run", "evaluate", "import-samples")
 
@@ -25,6 +29,8 @@ def report_ending(arguments: Sequence[str]) -> Iterator[None]:
     Raises:
         SystemExit: 1 after an error, 130 after Ctrl-C.
     """
+    if arguments and arguments[0] in _CONTINUING:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -49,12 +55,22 @@ def describe(error: BaseException) -> str:
     Our own errors say what was given, what was expected and what to do; of any other one the class
     and the way to its traceback are shown too.
     """
+    hint = "SELFLOOM_TRACEBACK=1 shows where it comes from"
     if type(error).__module__.partition(".")[0] in ROOMS:
-        return f"selfloom: {error}"
-    return (
-        f"selfloom: {type(error).__name__}: {error}\n"
-        "(this error was not foreseen; SELFLOOM_TRACEBACK=1 shows where it comes from)"
-    )
+        message, log, _ = str(error).partition(WORKER_LOG)
+        lines = [f"selfloom: {message}", *([f"({hint})"] if log else [])]
+        return "\n".join(lines)
+    return f"selfloom: {type(error).__name__}: {error}\n(this was not foreseen; {hint})"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not in a finalizer, where Python would drop it."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _end_interrupted(arguments: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress, TextColumn
 
 from flows.demo import collapse_loop, demo_loops, run_demo_loop
+from flows.failure_lines import show_failures
 from flows.preflight import check_disk, check_evaluation, check_plan
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
@@ -118,6 +119,7 @@ def start_prefect() -> None:
         now = time.strftime("%H:%M:%S")
         typer.echo(f"{now}  checks passed; starting Prefect (about ten seconds)")
     ensure_api()
+    show_failures()
 
 
 def run_bootstrap(name: str, output: Path) -> TrainedModel:

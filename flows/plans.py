@@ -37,7 +37,7 @@ def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> Reci
     values = _merge(model().model_dump(mode="json"), _read(file))
     for text in settings:
         path, separator, value = text.partition("=")
-        if not separator:
+        if not separator or not all(path.split(".")):
             raise SettingError(f"setting {text!r}: expected field=value, e.g. training.steps=200")
         values = _merge(values, _nested(path.split("."), _value(value)))
     try:
@@ -46,7 +46,7 @@ def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> Reci
         known = list(_paths(model().model_dump(mode="json")))
         lines = [_complaint(item, known) for item in error.errors()]
         raise SettingError(
-            f"settings of recipe {recipe!r}: {'; '.join(lines)}. "
+            f"settings of recipe {recipe!r}: {'; '.join(lines)}\n"
             f"`selfloom recipes --settings {recipe}` prints all fields"
         ) from error
 
@@ -94,7 +94,7 @@ def _complaint(item: ErrorDetails, known: Sequence[str]) -> str:
     if item["type"] != "extra_forbidden":
         return f"{path or 'settings'}: {item['msg']} (given: {item['input']!r:.60})"
     close = get_close_matches(path, known, n=1)
-    return f"{path}: there is no such field{f'; did you mean {close[0]}?' if close else ''}"
+    return f"{path}: there is no such field{f' (did you mean {close[0]}?)' if close else ''}"
 
 
 def _paths(values: dict[str, Any], start: str = "") -> Iterator[str]:
