@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from storage import Warehouse
+from storage.commit import replace_beside
 from tasks.report.plots import Plot, plots_of_run
 from tasks.report.rounds import Note, RoundFacts, percent, read_rounds, table_rows
 from tasks.report.samples import Lineage, SampleFacts, brief, lineage_example, sample_rows, visible
@@ -47,21 +46,16 @@ def write_report(warehouse: Warehouse, path: str | Path, runs: Sequence[str] | N
 
     Raises:
         ReportError: If a given run is not in the warehouse.
+        WarehouseFullError: If the disk is full.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     html = render_report(warehouse, runs)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(html)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+
+    def write(unfinished: Path) -> None:
+        unfinished.write_text(html, encoding="utf-8")
+
+    replace_beside(target, write)
     return target
 
 
