@@ -240,35 +240,42 @@ def import_samples(
     run: Annotated[
         str,
         typer.Option(
-            help="Name of the run to write into; its earlier import is replaced.",
+            help="Run to write into; another file in the same run replaces what was there.",
+            show_default="import-FILE",
             rich_help_panel=PLACE,
         ),
-    ] = "import",
+    ] = "",
     warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
     """Bring samples made elsewhere: answers, verdicts, votes, SFT examples, preference pairs."""
-    from flows.plans import make_mapping
-    from flows.show import show_import
+    from flows.plans import import_run, make_mapping
+    from flows.show import show_import, spinner
     from storage import Warehouse
     from tasks.import_samples import import_samples as import_file
 
     mapping = make_mapping(file, prompt, completion or (), reference, model)
     house = Warehouse.open(warehouse)
-    show_import(house, import_file(house, file, mapping, run=run, allow_references=labels))
+    name = run or import_run(file)
+    with spinner(f"importing {file.name} into run {name}"):
+        report = import_file(house, file, mapping, run=name, allow_references=labels)
+    show_import(house, report)
 
 
 @app.command(
     rich_help_panel=TABLES,
     epilog='selfloom sql "SHOW TABLES"\n\n'
-    'selfloom sql "FROM rounds_overview" --format csv --output rounds.csv\n\n'
+    'selfloom sql "FROM rounds_overview" --output rounds.csv\n\n'
     "selfloom sql - < question.sql",
 )
 def sql(
     query: Annotated[str, typer.Argument(help="One reading statement; '-' takes it from stdin.")],
     format: Annotated[
-        Literal["table", "csv", "json", "parquet"],
-        typer.Option(help="How rows are written; a table leaves out the middle of many rows."),
-    ] = "table",
+        Literal["table", "csv", "json", "parquet"] | None,
+        typer.Option(
+            help="How rows are written; a table leaves out the middle of many rows.",
+            show_default="by the output's name, else table",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="the terminal")
     ] = None,
@@ -277,7 +284,9 @@ def sql(
     """Ask the warehouse in SQL; reads only."""
     from flows.show import show_query
 
-    show_query(warehouse, sys.stdin.read() if query == "-" else query, format, output)
+    if query == "-":
+        query = sys.stdin.read() if sys.stdin else ""
+    show_query(warehouse, query, format, output)
 
 
 @app.command(

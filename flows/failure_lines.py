@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
+from sandbox import SandboxClosedError
+
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-_WIDTH = 200
+_WIDTH = 140
 
 
 class FailureLines(logging.Handler):
@@ -20,8 +22,8 @@ class FailureLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line for a record about a new exception; Prefect logs each one several times."""
         error = _error_of(record)
-        if error is None or error is self._last:
-            return
+        if error is None or error is self._last or isinstance(error, SandboxClosedError):
+            return  # a sandbox is closed because something else failed
         self._last = error
         where = getattr(record, "task_run_name", None) or getattr(record, "flow_run_name", "")
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -26,8 +26,11 @@ from flows.self_training import (
 )
 from flows.server import configured_api, ensure_api
 from storage import Warehouse
+from tasks.environments import Environment
 from tasks.models import resolve_model
 from tasks.training import TrainedModel
+
+SHOWN_ROWS = 5
 
 
 def run_recipe(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
@@ -75,7 +78,7 @@ def run_demo(warehouse: Path, *, collapse: bool) -> list[LoopResult]:
 def check_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> None:
     """Refuse a loop that could only fail later; raises what `run_recipe` raises."""
     method = find_recipe(recipe)
-    check_plan(method, config)
+    note_bad_rows(check_plan(method, config))
     house = Warehouse.open(loop.warehouse)
     run = loop.run or default_run(method, config, loop.base_model)
     with hold_run(house, run):
@@ -106,11 +109,22 @@ def run_evaluation(model: str, config: RecipeConfig, warehouse: Path) -> str:
     """
     from flows.evaluate_model import evaluate_flow
 
-    check_evaluation(config)
+    note_bad_rows(check_evaluation(config))
     resolve_model(Warehouse.open(warehouse), model)
     start_prefect()
     run: str = evaluate_flow(model, config, str(warehouse))
     return run
+
+
+def note_bad_rows(environment: Environment) -> None:
+    """Say which rows of a user's file are kept out, if any."""
+    count = getattr(environment, "num_bad_rows", 0)
+    if count:
+        rows = getattr(environment, "bad_rows", [])[:SHOWN_ROWS]
+        reasons = "; ".join(f"row {number}: {reason}" for number, reason in rows)
+        typer.echo(
+            f"note: {count} bad rows are kept out: {reasons}{'; …' if count > SHOWN_ROWS else ''}"
+        )
 
 
 def start_prefect() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -68,10 +69,13 @@ def make_mapping(
         model: Column that names the model.
 
     Raises:
+        SettingError: There is no such file.
         UnknownNameError: Prompt or completions are not named, and no column has a usual name.
         SourceError: The file can't be read.
         DataFormatError: No row of it is readable.
     """
+    if not file.is_file():
+        raise SettingError(f"{file}: no such file; the working folder is {Path.cwd()}")
     try:
         guess = guess_mapping(file)
     except UnknownNameError:
@@ -86,6 +90,17 @@ def make_mapping(
         reference=reference or (None if guess.reference in taken else guess.reference),
         model=model or (None if guess.model in taken else guess.model),
     )
+
+
+def import_run(file: Path) -> str:
+    """The run that a file is imported into: another one for each name of a file.
+
+    Example:
+        >>> import_run(Path("data/model solutions.jsonl"))
+        'import-model-solutions'
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.partition(".")[0]).strip("-")
+    return f"import-{stem}"[:100].rstrip("-")
 
 
 def _complaint(item: ErrorDetails, known: Sequence[str]) -> str:

@@ -6,39 +6,41 @@ import shutil
 from pathlib import Path
 
 from flows.errors import SettingError
-from flows.recipes.config import RecipeConfig
+from flows.recipes.config import EvaluationSpec, PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from sandbox import Limits, open_sandbox
 from storage import Warehouse, WarehouseFullError
 from tasks.engines import check_engine
-from tasks.environments import Environment, load_environment
+from tasks.environments import Environment, Problem, load_environment
 from tasks.errors import OptionError
 
 SPARE_MIB = 64  # tables, logs and DuckDB's spilling of a small round
 
 
-def check_plan(recipe: Recipe, config: RecipeConfig) -> None:
-    """Refuse a plan that could only fail later.
+def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
+    """Refuse a plan that could only fail later; returns its environment.
 
     Args:
         recipe: The method.
         config: Its settings.
 
     Raises:
-        SettingError: Two settings, or the settings and the recipe, contradict each other.
+        SettingError: Settings contradict each other or the recipe, or ask for more problems than
+            there are.
         UnknownNameError: The environment or engine, or an option of it, is unknown.
-        OptionError: An environment can't give the problems that the settings ask for.
+        OptionError: The environment lacks references that are needed.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
     _check_settings(recipe, config)
     environment = check_evaluation(config)
-    train = environment.problems("train", config.prompts.num, 0, config.prompts.difficulties)
+    train = _problems(environment, "train", "prompts", config.prompts)
     if recipe.allow_references and any(problem.reference is None for problem in train):
         raise OptionError(
             f"recipe {recipe.name!r} needs the answers of train problems, but environment "
             f"{config.environment.name!r} has problems without one; map a reference column, or use "
             "a recipe that needs none (see `selfloom recipes`)"
         )
+    return environment
 
 
 def check_evaluation(config: RecipeConfig) -> Environment:
@@ -48,15 +50,16 @@ def check_evaluation(config: RecipeConfig) -> Environment:
         config: Settings whose environment, evaluation, engine and sandbox are used.
 
     Raises:
+        SettingError: There are fewer problems than the settings ask for, or the headroom is to be
+            measured where there are none.
         UnknownNameError: The environment or engine, or an option of it, is unknown.
-        OptionError: An environment can't give the problems that the settings ask for.
-        SettingError: The headroom is to be measured where there are no problems.
+        OptionError: The environment lacks references that are needed.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
     check_engine(config.engine.name, config.engine.options)
     environment = load_environment(config.environment.name, config.environment.options)
     spec = config.evaluation
-    held_out = environment.problems("heldout", spec.num, 0, spec.difficulties)
+    held_out = _problems(environment, "heldout", "evaluation", spec)
     if any(problem.reference is None for problem in held_out):
         raise OptionError(
             f"environment {config.environment.name!r} has held-out problems without a reference; "
@@ -72,6 +75,15 @@ def check_evaluation(config: RecipeConfig) -> Environment:
     if environment.answer_format == "program":
         _check_sandbox(config)
     return environment
+
+
+def _problems(
+    environment: Environment, split: str, setting: str, spec: PromptSpec | EvaluationSpec
+) -> list[Problem]:
+    try:
+        return environment.problems(split, spec.num, 0, spec.difficulties)
+    except OptionError as error:
+        raise SettingError(f"settings {setting}.num and {setting}.difficulties: {error}") from error
 
 
 def check_disk(warehouse: Warehouse, model_path: Path) -> None:

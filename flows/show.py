@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from flows.errors import SettingError
 from storage import Warehouse, run_sql
-from storage.sql.query import Format
+from storage.sql.query import FORMATS, Format
 
 if TYPE_CHECKING:
     from flows.self_training import LoopResult
@@ -27,6 +30,7 @@ Rows = Sequence[dict[str, str]]
 WIDTH = 100  # of tables that do not go to a terminal
 SHOWN_REASONS = 6
 _HIDDEN = ("run", "recipe", "findings")  # in the title, or in the report
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SHORT = {"training rows": "rows"}
 
 
@@ -138,6 +142,13 @@ def show_evaluation(warehouse: Path, run: str) -> None:
     typer.echo(f"Rows: run {run} in {house.root}")
 
 
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show that something goes on, in a terminal only."""
+    with Console(stderr=True).status(text):
+        yield
+
+
 def show_model(model: TrainedModel) -> None:
     """Print what a finished seed model is and how to measure it."""
     typer.echo(f"Model:        {model.path}")
@@ -153,11 +164,11 @@ def show_import(house: Warehouse, report: ImportReport) -> None:
         typer.echo(line)
     output = house.root / "reports" / f"{report.run}.html"
     typer.echo(f"Report:  {write_report(house, output, [report.run])}")
-    for table in ("examples", "pairs"):
-        if any(house.parts(table, run=report.run)):
-            files = house.table_dir(table) / f"run={report.run}" / "**" / "*.parquet"
-            name = f"{table}:"
-            typer.echo(f'{name:9}datasets.load_dataset("parquet", data_files="{files}")')
+    for own in report.selection.selections if report.selection is not None else ():
+        if own.num_rows:
+            files = house.table_dir(own.table) / f"run={report.run}" / "**" / "*.parquet"
+            name = f"{own.table}:"
+            typer.echo(f'{name:10}datasets.load_dataset("parquet", data_files="{files}")')
 
 
 def import_lines(report: ImportReport) -> list[str]:
@@ -184,22 +195,42 @@ def import_lines(report: ImportReport) -> list[str]:
         )
     if report.bad.count:
         lines.append(f"{report.bad.count} bad rows were kept out:")
-        lines += [f"  row {number}: {reason}" for number, reason in report.bad.first]
+        lines += [f"  row {number}: {reason}" for number, reason in sorted(report.bad.first)]
         more = report.bad.count - len(report.bad.first)
         lines += [f"  and {more} more"] if more else []
     return lines
 
 
-def show_query(warehouse: Path, query: str, format: Format, output: Path | None) -> None:
-    """Print or write the rows of a query."""
+def show_query(warehouse: Path, query: str, format: Format | None, output: Path | None) -> None:
+    """Print or write the rows of a query.
+
+    Args:
+        warehouse: Folder of the warehouse.
+        query: One reading statement.
+        format: How rows are written; None for what the output's name says, else a table.
+        output: File to write, None for the terminal.
+
+    Raises:
+        WarehouseNotFoundError: There is no warehouse.
+        QueryError: The query fails, or is not one that only reads.
+        SettingError: The output is a folder.
+    """
     house = Warehouse.open(warehouse, create=False)
-    terminal = Console().width if sys.stdout.isatty() else 160
-    result = run_sql(house, query, format, output, max_width=terminal)
-    if output is not None:
-        rows = "" if result.num_rows is None else f"{result.num_rows} rows: "
-        typer.echo(f"{rows}{output}")
-    elif result.text:
-        typer.echo(result.text, nl=not result.text.endswith("\n"))
+    if output is not None and output.is_dir():
+        raise SettingError(f"output {output} is a folder; give the name of a file")
+    suffix = output.suffix.removeprefix(".") if output is not None else ""
+    by_name: Format = next((own for own in FORMATS if own == suffix), "table")
+    chosen = format or by_name
+    if output is None:
+        is_terminal = sys.stdout.isatty()
+        width = Console().width if is_terminal else 160
+        text = run_sql(house, query, chosen, max_width=width).text or ""
+        # Models write what they like, and a terminal obeys control characters.
+        sys.stdout.write(_CONTROLS.sub(lambda m: repr(m[0])[1:-1], text) if is_terminal else text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        num_rows = run_sql(house, query, chosen, output).num_rows
+        typer.echo(str(output) if num_rows is None else f"{num_rows} rows: {output}")
 
 
 def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path) -> None:
