@@ -159,7 +159,9 @@ def evaluate(
     num: Annotated[int, typer.Option(help="Number of held-out problems.", min=1)] = 300,
     samples: Annotated[
         int,
-        typer.Option(help="Samples per problem for pass@k and maj@k; 0: greedy only.", max=256),
+        typer.Option(
+            help="Samples per problem for pass@k and maj@k; 0: greedy only.", min=0, max=256
+        ),
     ] = 4,
     set_: SetOption = None,
     warehouse: WarehouseOption = Path("warehouse"),

@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress, TextColumn
 
 from flows.demo import collapse_loop, demo_loops, run_demo_loop
+from flows.errors import SettingError
 from flows.failure_lines import show_failures
 from flows.preflight import check_disk, check_evaluation, check_plan
 from flows.recipes import find_recipe
@@ -144,10 +145,17 @@ def run_bootstrap(name: str, output: Path) -> TrainedModel:
         output: Folder of the new model.
 
     Raises:
+        SettingError: The output is a file.
         UnknownNameError: There is no such seed model.
         TrainingError: The folder holds something else, or training failed.
     """
+    if output.exists() and not output.is_dir():
+        raise SettingError(f"output {output} is a file; give a folder that is free")
+    from transformers.utils.logging import disable_progress_bar
+
     from tasks.seed_models.bootstrap import bootstrap
+
+    disable_progress_bar()  # ours is the one that matters
 
     columns = (*Progress.get_default_columns(), TextColumn("{task.fields[loss]}"))
     with Progress(*columns, transient=True) as progress:

@@ -125,20 +125,24 @@ def _queries(house: Warehouse, runs: Sequence[str]) -> list[str]:
 
 
 def show_evaluation(warehouse: Path, run: str) -> None:
-    """Print the metrics of an evaluation."""
+    """Print the metrics of an evaluation, one line per difficulty."""
     house = Warehouse.open(warehouse, create=False)
     with house.connect() as con:
         found = con.execute(
-            "SELECT coalesce(difficulty::VARCHAR, 'all'), metric, coalesce(k::VARCHAR, '-'), "
-            "printf('%.3f', value), coalesce(printf('%.3f to %.3f', ci_low, ci_high), '-'), "
-            "n::VARCHAR, model_id, suite FROM evaluations WHERE run = $run "
-            "ORDER BY evaluations.difficulty NULLS FIRST, metric, k",
+            "SELECT coalesce(difficulty::VARCHAR, 'all'), metric, k, value, ci_low, ci_high, n, "
+            "model_id, suite FROM evaluations WHERE run = $run AND (metric <> 'maj@k' OR k > 1) "
+            "ORDER BY difficulty NULLS FIRST, metric <> 'pass@1 greedy', metric, k",
             {"run": run},
         ).fetchall()
-    names = ("difficulty", "metric", "k", "value", "95% interval", "problems")
-    model, suite = found[0][6:] if found else ("", "")
-    rows = [dict(zip(names, row[:6], strict=True)) for row in found]
-    print_rows(rows, f"{model} on held-out problems of {suite}")
+    rows: dict[str, dict[str, str]] = {}
+    for level, metric, k, value, low, high, n, *_ in found:
+        row = rows.setdefault(level, {"difficulty": level, "problems": str(n)})
+        has_interval = low is not None and metric != "pass@k"  # there is room for two
+        interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if has_interval else ""
+        row[metric.replace("@k", f"@{k}")] = f"{100 * value:.1f}%{interval}"
+    if found:
+        model, suite = found[0][-2:]
+        print_rows(list(rows.values()), f"{model} on held-out problems of {suite}")
     typer.echo(f"Rows: run {run} in {house.root}")
 
 
