@@ -21,7 +21,7 @@ COLLAPSE = "copy-collapse"
 _WORDS: dict[str, Any] = {
     "environment": {"name": "word_problems"},
     "prompts": {"num": 800, "difficulties": [1, 2, 3]},
-    "evaluation": {"num": 960, "difficulties": [1, 2, 3], "num_samples": 4},
+    "evaluation": {"num": 720, "difficulties": [1, 2, 3], "num_samples": 4},
     "start_from": "previous",
     "shard_size": 200,
 }

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from prefect import Flow, flow
-from prefect.artifacts import create_table_artifact
 
+from flows.artifacts import publish_artifacts
 from flows.errors import RunConflictError
 from flows.preflight import check_plan
 from flows.progress import say
@@ -20,7 +20,7 @@ from flows.recipes.recipe import Recipe
 from flows.training_round import RoundResult, training_round
 from storage import Warehouse
 from tasks.models import resolve_model
-from tasks.report import round_table_rows, write_report
+from tasks.report import write_report
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,9 @@ def _differences(before: object, now: object, path: str = "") -> Iterator[str]:
 
 
 def publish(house: Warehouse, run: str) -> str:
-    """Renew the run's report and the table artifact; returns the report's path."""
+    """Renew the run's report and its artifacts; returns the report's path."""
     with house.connect() as con:
-        create_table_artifact(round_table_rows(con, [run]), key="rounds", description=run)
+        publish_artifacts(con, run)
     return str(write_report(house, house.root / "reports" / f"{run}.html", [run]))
 
 

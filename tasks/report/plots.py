@@ -23,6 +23,11 @@ _COLORS = {_INK: "var(--ink-2)", _FAINT: "var(--line)", _CARD: "var(--card)"} | 
     color: f"var(--series-{i})" for i, color in enumerate(_SERIES, 1)
 }
 
+_LIGHT = {"--ink-2": "#444444", "--line": "#dddddd", "--card": "#ffffff"}
+_LIGHT_SERIES = (
+    "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f",
+)  # fmt: skip
+
 _STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "selfloom",
@@ -95,6 +100,17 @@ def plots_of_run(rounds: Sequence[RoundFacts], prefix: str = "plot") -> list[Plo
     return [plot for plot in drawn if plot is not None]
 
 
+def standalone_svg(plot: Plot) -> str:
+    """Returns a plot as a picture of its own, in light colors, for where the page's are missing.
+
+    Args:
+        plot: A plot of `plots_of_run`.
+    """
+    colors = {**_LIGHT, **{f"--series-{i}": color for i, color in enumerate(_LIGHT_SERIES, 1)}}
+    style = ";".join(f"{name}:{value}" for name, value in colors.items())
+    return plot.svg.replace("<svg", f'<svg style="background:#fff;{style}"', 1)
+
+
 def _plot(prefix: str, title: str, description: str, draw: Callable[[Axes], bool]) -> Plot | None:
     with matplotlib.rc_context(_STYLE):
         # Not pyplot: a report may be rendered in any thread, and pyplot keeps global figures.
@@ -138,8 +154,9 @@ def _points(
 ) -> tuple[list[tuple[int, Estimate]], set[int]]:
     """Returns (round, estimate), the start model first, and the numbers of promoted rounds."""
     points: list[tuple[int, Estimate]] = []
+    # Round 0 trains nothing: it measures the base, which is its own parent.
     start = rounds[0].parent_accuracy.get((suite, level))
-    if start is not None:
+    if start is not None and rounds[0].parent != rounds[0].child:
         points.append((rounds[0].round - 1, start))
     for facts in rounds:
         estimate = facts.accuracy.get((suite, level))
