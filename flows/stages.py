@@ -170,6 +170,7 @@ def _has(stages: Stages, table: str, part: str) -> bool:
 
 
 def _engine(stages: Stages, model: ModelRef) -> Engine:
+    check_weights(model)  # before minutes of loading; what the engine serves decides
     engine = open_engine(stages.config.engine.name, model.path, stages.config.engine.options)
     try:
         check_weights(model, engine.weight_hash)

@@ -62,7 +62,7 @@ def test_what_is_no_json_is_a_text() -> None:
         (["samplings.n=3"], r"samplings: there is no such field"),
         (
             ["sampling.temprature=1"],
-            r"there is no such field; did you mean sampling\.temperature\?",
+            r"there is no such field \(did you mean sampling\.temperature\?\)",
         ),
         (["sampling.n=many"], r"sampling\.n: .*valid integer.*\(given: 'many'\)"),
         (["seed=-1", "shard_size=0"], r"shard_size: .*; seed: |seed: .*; shard_size: "),

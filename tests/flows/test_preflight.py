@@ -50,15 +50,19 @@ def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
             SourceError,
             "/nowhere",
         ),
-        ({"evaluation": {"difficulties": [0]}}, OptionError, r"difficulties=\[0\]"),
+        (
+            {"evaluation": {"difficulties": [0]}},
+            SettingError,
+            r"evaluation\.difficulties: difficulties=\[0\]",
+        ),
         (
             {
                 "environment": {"name": "copy"},
                 "evaluation": {"difficulties": [5]},
                 "prompts": {"num": 50, "difficulties": [1]},
             },
-            OptionError,
-            "num=50 but there are 10 train strings",
+            SettingError,
+            r"prompts\.difficulties: num=50 but there are 10 train strings",
         ),
         ({"training": {"method": "dpo"}}, SettingError, "makes rows for 'sft'"),
         ({"sampling": {"n": 1}}, SettingError, "sampling.n=1: recipe 'lmsi' compares several"),

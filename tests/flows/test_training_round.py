@@ -192,3 +192,25 @@ def test_every_recipe_makes_a_model(run_tiny: RunTiny, recipe: str, table: str) 
     assert ("chosen_logprob_end" in metrics["training"]) == (table == "pairs")
     rounds = {"0", "1"} if recipe == "length_generalization" else {"1"}
     assert metrics["rows_by_round"].keys() == rounds
+
+
+@pytest.mark.slow
+def test_a_training_that_a_monitor_stops_is_not_evaluated(run_tiny: RunTiny) -> None:
+    # Without the likelihood term and far too fast, DPO makes the chosen completions unlikely.
+    training = {"method": "dpo", "nll_weight": 0.0, "learning_rate": 3e-3, "steps": 30}
+    monitors = {"min_training_rows": 1, "max_chosen_logprob_drop": 0.01}
+    tiny = run_tiny("iterative_rpo", training=training | {"batch_size": 8}, monitors=monitors)
+    last = tiny.result.rounds[-1]
+    assert (last.verdict, last.model_id) == ("stopped", "tiny-base")
+    assert last.reasons[0].startswith("stop: chosen_logprob: Training lowered the chosen")
+    row = row_of_round(tiny, 1)
+    metrics = json.loads(row["metrics"])
+    assert metrics["chosen_logprob_end"] < metrics["chosen_logprob_start"] - 0.01
+    (child,) = tiny.house.read("models", run="tiny", round=1).to_pylist()
+    assert (child["id"], child["status"], row["child_model_id"]) == (
+        "tiny-r1",
+        "rejected",
+        "tiny-r1",
+    )
+    assert tiny.house.read("evaluations", run="tiny", round=1).num_rows == 0
+    check_balance(tiny)
