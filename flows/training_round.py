@@ -20,7 +20,7 @@ from tasks.environments import load_environment
 from tasks.evaluation.gate import GateDecision
 from tasks.evaluation.suites import suite_results
 from tasks.headroom import Headroom, headroom
-from tasks.models import ModelRef, check_weights, incumbent_of, resolve_model
+from tasks.models import ModelRef, check_weights, incumbent_of, path_in_tables, resolve_model
 from tasks.monitors import monitor_round
 from tasks.monitors.signatures import chosen_logprob
 from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
@@ -276,15 +276,13 @@ def write_model(
 ) -> None:
     """Write the model's row: what it came from and what became of it."""
     house = stages.warehouse
-    path = model.path
-    inside = path.is_relative_to(house.root)
     row = {
         "id": model.id,
         "parent_id": model.parent_id,
         "recipe": stages.recipe.name,
         "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
         "snapshot_hash": snapshot.snapshot_hash if snapshot else None,
-        "path": str(path.relative_to(house.root) if inside else path),
+        "path": path_in_tables(house, model.path),
         "weight_hash": model.weight_hash,
         "status": status,
         "metrics": _model_metrics(snapshot, measured),

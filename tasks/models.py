@@ -8,7 +8,9 @@ from pathlib import Path
 from storage import Warehouse
 from tasks.engines import check_model_folder, weight_hash
 from tasks.errors import ModelFolderError, WeightsChangedError
-from tasks.seed_models import seed_model_path
+from tasks.seed_models import SEED_MODELS, seed_model_path
+
+SEED = "seed:"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ def incumbent_of(
     return _ref(warehouse, rows[0]) if rows else None
 
 
+def path_in_tables(warehouse: Warehouse, path: Path) -> str:
+    """How `models.path` names a folder: nothing in it depends on where clone or warehouse are.
+
+    Args:
+        warehouse: Models inside of it are named relative to it.
+        path: A model's folder; a shipped seed model becomes `seed:NAME`, any other one outside of
+            the warehouse stays as it is.
+    """
+    if path.is_relative_to(warehouse.root):
+        return str(path.relative_to(warehouse.root))
+    for name in SEED_MODELS:
+        if path == seed_model_path(name):
+            return f"{SEED}{name}"
+    return str(path)
+
+
 def _in_warehouse(warehouse: Warehouse, model_id: str) -> ModelRef | None:
     with warehouse.connect() as con:
         rows = con.execute(
@@ -113,6 +131,8 @@ def _in_warehouse(warehouse: Warehouse, model_id: str) -> ModelRef | None:
 
 def _ref(warehouse: Warehouse, row: tuple[str, str, str, str | None]) -> ModelRef:
     model_id, path, digest, parent_id = row
+    if path.startswith(SEED):
+        return ModelRef(model_id, seed_model_path(path.removeprefix(SEED)), digest, parent_id)
     return ModelRef(model_id, (warehouse.root / path).resolve(), digest, parent_id)
 
 

@@ -8,7 +8,7 @@ import pytest
 from storage import Warehouse
 from tasks.engines import weight_hash
 from tasks.errors import ModelFolderError, WeightsChangedError
-from tasks.models import ModelRef, check_weights, incumbent_of, resolve_model
+from tasks.models import ModelRef, check_weights, incumbent_of, path_in_tables, resolve_model
 from tasks.seed_models import seed_model_path
 
 
@@ -107,3 +107,19 @@ def test_changed_weights_are_named_with_what_to_do(tiny_llama: Path, tmp_path: P
     weights.write_bytes(data)
     with pytest.raises(WeightsChangedError, match=r"'mine' was recorded.*Restore them, or start"):
         check_weights(model)
+
+
+def test_a_shipped_model_is_named_and_found_again_wherever_the_clone_is(house: Warehouse) -> None:
+    path = path_in_tables(house, seed_model_path("copy"))
+    record(house, 0, "base", path)
+
+    assert path == "seed:copy"
+    found = incumbent_of(house, "r")
+    assert found is not None and found.path == seed_model_path("copy")
+
+
+def test_only_a_model_of_the_warehouse_is_named_relative_to_it(
+    house: Warehouse, tmp_path: Path
+) -> None:
+    assert path_in_tables(house, house.model_path("m")) == "models/m"
+    assert path_in_tables(house, tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
