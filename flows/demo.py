@@ -64,12 +64,13 @@ class DemoLoop:
 def demo_loops(warehouse: str) -> list[DemoLoop]:
     """The loops of `selfloom demo`: answers known (SFT, then DPO), and no answers at all."""
     sft = _WORDS | {
-        "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": 48},
+        "sampling": {"n": 8, "temperature": 1.0, "top_k": 0, "max_new_tokens": 48},
         "max_per_prompt": 4,
         "training": {
             "method": "sft",
             "learning_rate": 1e-3,
             "steps": 120,
+            "lr_schedule": "linear",
             "warmup_steps": 10,
             "adam_beta2": 0.98,
             "batch_size": 64,

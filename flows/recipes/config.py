@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.data_mix import MixSpec
 from tasks.evaluation import GateSpec
@@ -88,6 +88,21 @@ class RecipeConfig(Settings):
     What papers disagree on are switches here: start of a round, reference model, data mix,
     temperature.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_groups(cls, values: object) -> object:
+        """Complete a group that is given in part from this recipe's own defaults.
+
+        Without it `{"training": {"steps": 10}}` would be SFT for a recipe that trains with DPO.
+        """
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for name, field in cls.model_fields.items():
+            if isinstance(filled.get(name), dict) and isinstance(field.default, BaseModel):
+                filled[name] = {**field.default.model_dump(), **filled[name]}
+        return filled
 
     environment: EnvironmentSpec = EnvironmentSpec()
     prompts: PromptSpec = PromptSpec()

@@ -262,3 +262,10 @@ def test_the_hash_of_a_run_follows_recipe_base_and_every_setting() -> None:
         find_recipe("scpo").hash(config, "weights"),
     }
     assert len(others | {first}) == 4
+
+
+def test_a_group_given_in_part_keeps_the_recipes_own_defaults() -> None:
+    config = RECIPES["scpo"].config.model_validate({"training": {"steps": 10}})
+
+    assert config.training.steps == 10
+    assert (config.training.method, config.training.beta) == ("dpo", 0.5)
