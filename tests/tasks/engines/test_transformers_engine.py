@@ -143,7 +143,7 @@ def test_closing_ends_the_worker(tiny_llama):
 
 
 def test_what_can_be_refused_is_refused_before_a_process_starts(tiny_llama, tmp_path):
-    with pytest.raises(UnknownNameError, match="known engines: transformers"):
+    with pytest.raises(UnknownNameError, match="there are transformers"):
         open_engine("magic", tiny_llama)
     with pytest.raises(OptionError, match="num_threads"):
         open_engine("transformers", tiny_llama, {"num_threads": 0})
