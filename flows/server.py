@@ -10,8 +10,11 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import select
+import signal
 import socket
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +29,8 @@ from tasks.child_process import end_child, read_tail, start_child
 
 START_TIMEOUT_S = 180.0  # a first start migrates the database
 STOP_TIMEOUT_S = 10.0  # for recording the task runs that were handed in
+SERVED_BY = "SELFLOOM_SERVED_BY"  # environment variable with the process id of `selfloom ui`
+TAG = "selfloom"  # of the deployments
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 Kind = Literal["private", "lasting"]
@@ -159,12 +164,39 @@ def run_ui(host: str, port: int) -> None:
     Raises:
         ServerStartError: The server did not come up.
     """
-    with ExitStack() as stack:
-        api_url = configured_api()
-        if api_url is None or (_is_local(api_url) and not is_up(api_url)):
-            print("starting the Prefect server (the first time takes half a minute)", flush=True)
-            api_url = stack.enter_context(prefect_server(host, port, "lasting"))
-        from flows.deployments import serve_all
+    api_url = configured_api()
+    if api_url is not None and (is_up(api_url) or not _is_local(api_url)):
+        _serve(api_url)
+        print("stopped serving")
+        return
+    print("starting the Prefect server (the first time takes half a minute)", flush=True)
+    with prefect_server(host, port, "lasting") as own:
+        from flows.leftovers import end_leftovers
 
-        print(f"Prefect UI: {api_url.removesuffix('/api')}  (Ctrl-C stops it)", flush=True)
-        serve_all()
+        end_leftovers(TAG)
+        _serve(own)
+        end_leftovers(TAG)
+    print("stopped; runs that were going on continue with Retry, or with the same parameters")
+
+
+def _serve(api_url: str) -> None:
+    os.environ[SERVED_BY] = str(os.getpid())
+    from flows.deployments import serve_all
+
+    print(f"Prefect UI: {api_url.removesuffix('/api')}  (Ctrl-C stops it)", flush=True)
+    serve_all()
+
+
+def end_with_server() -> None:
+    """In the process of a served run: end as soon as the `selfloom ui` that started it is gone."""
+    parent_pid = int(os.environ.get(SERVED_BY, "0"))
+    if parent_pid == os.getppid():  # else this is the server itself, or no served run
+        threading.Thread(target=_end_with, args=[parent_pid], daemon=True).start()
+
+
+def _end_with(parent_pid: int) -> None:
+    parent = os.pidfd_open(parent_pid)
+    while os.getppid() == parent_pid:
+        select.select([parent], [], [])
+    # Its engine, trainer and sandbox watch this process in the same way.
+    os.kill(os.getpid(), signal.SIGKILL)
