@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from prefect import Flow, flow
+from prefect.runtime import flow_run
+from pydantic import ValidationError
 
 from flows.artifacts import publish_artifacts
 from flows.errors import RunConflictError
@@ -57,7 +59,22 @@ def loop_flow(recipe: Recipe) -> Flow[..., LoopResult]:
     # A worker imports the flow by these names; see flows.deployments.
     self_training.__module__ = "flows.deployments"
     self_training.__name__ = self_training.__qualname__ = recipe.name
-    return flow(name="self_training", flow_run_name=f"{recipe.name}-{{loop.run}}")(self_training)
+    return flow(name="self_training", flow_run_name=_namer(recipe))(self_training)
+
+
+def _namer(recipe: Recipe) -> Callable[[], str]:
+    """Names a flow run after its run, also where that name comes from the settings."""
+
+    def name() -> str:
+        given = flow_run.parameters
+        try:
+            loop = LoopSpec.model_validate(given["loop"])
+            config = recipe.config.model_validate(given["config"])
+        except (KeyError, ValidationError):  # the flow itself says what is wrong with them
+            return recipe.name
+        return loop.run or default_run(recipe, config, loop.base_model)
+
+    return name
 
 
 def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:

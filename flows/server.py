@@ -91,7 +91,7 @@ def prefect_server(host: str, port: int, kind: Kind) -> Iterator[str]:
     Raises:
         ServerStartError: The port is taken, or the server ended or did not answer in time.
     """
-    _check_port(host, port)
+    check_port(host, port)
     api_url = f"http://{WILDCARDS.get(host, host)}:{port}/api"
     with tempfile.TemporaryFile() as log:
         arguments = [kind, host, str(port)]
@@ -113,7 +113,12 @@ def _use(api_url: str) -> None:
     refresh_global_settings_context()
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Refuse an address that nothing can listen on.
+
+    Raises:
+        ServerStartError: It is in use, or not one of this machine; says what to do.
+    """
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(address[0], address[1]) as probe:
@@ -169,6 +174,7 @@ def run_ui(host: str, port: int) -> None:
         _serve(api_url)
         print("stopped serving")
         return
+    check_port(host, port)
     print("starting the Prefect server (the first time takes half a minute)", flush=True)
     with prefect_server(host, port, "lasting") as own:
         from flows.leftovers import end_leftovers
