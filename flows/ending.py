@@ -29,7 +29,8 @@ def report_ending(arguments: Sequence[str]) -> Iterator[None]:
     Raises:
         SystemExit: 1 after an error, 130 after Ctrl-C.
     """
-    if arguments and arguments[0] in _CONTINUING:
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_ours and arguments and arguments[0] in _CONTINUING:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
@@ -47,6 +48,9 @@ def report_ending(arguments: Sequence[str]) -> Iterator[None]:
             raise
         typer.secho(describe(error), fg="red", err=True)
         sys.exit(1)
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def describe(error: BaseException) -> str:

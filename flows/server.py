@@ -39,7 +39,7 @@ Kind = Literal["private", "lasting"]
 def is_up(api_url: str) -> bool:
     """Whether a Prefect API answers there."""
     try:
-        with urllib.request.urlopen(f"{api_url}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=2) as answer:
             return bool(answer.read(16).strip() == b"true")
     except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -142,7 +142,9 @@ def show_evaluation(warehouse: Path, run: str) -> None:
         row[metric.replace("@k", f"@{k}")] = f"{100 * value:.1f}%{interval}"
     if found:
         model, suite = found[0][-2:]
-        print_rows(list(rows.values()), f"{model} on held-out problems of {suite}")
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+        table = [{name: row.get(name, "-") for name in names} for row in rows.values()]
+        print_rows(table, f"{model} on held-out problems of {suite}")
     typer.echo(f"Rows: run {run} in {house.root}")
 
 
@@ -271,5 +273,5 @@ def show_recipes(settings: str | None) -> None:
         )
     print_rows(rows, "Recipes and their switches, at the papers' settings")
     for recipe in RECIPES.values():
-        typer.echo(f"{recipe.name}: {recipe.title}\n    reported: {recipe.reported}")
+        typer.echo(f"{recipe.name}\n    {recipe.title}\n    reported: {recipe.reported}")
     typer.echo("\n`selfloom recipes --settings RECIPE` prints all switches; --set changes them.")
