@@ -82,7 +82,7 @@ def test_an_evaluation_is_one_line_per_difficulty(
     ]
     house = Warehouse.open(tmp_path / "w")
     place: dict[str, Any] = {"run": "measured", "round": 0}
-    model = {"model_id": "seed:programs", "weight_hash": "w"}
+    model: dict[str, Any] = {"model_id": "seed:programs", "weight_hash": "w"}
     rows = evaluation_rows(results, suite="words", split="heldout", ks=(1, 2), **model, **place)
     house.write("evaluations", list(rows), part="heldout", **place)
     show_evaluation(house.root, "measured")
