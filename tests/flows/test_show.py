@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -81,10 +80,9 @@ def test_an_evaluation_is_one_line_per_difficulty(
         for i in range(10)
     ]
     house = Warehouse.open(tmp_path / "w")
-    place: dict[str, Any] = {"run": "measured", "round": 0}
     model: dict[str, Any] = {"model_id": "seed:programs", "weight_hash": "w"}
     rows = evaluation_rows(results, suite="words", split="heldout", ks=(1, 2), **model, **place)
-    house.write("evaluations", list(rows), part="heldout", **place)
+    house.write("evaluations", list(rows), run="measured", round=0, part="heldout")
     show_evaluation(house.root, "measured")
     out = capsys.readouterr().out
     assert out.startswith("seed:programs on held-out problems of words")
