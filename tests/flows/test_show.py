@@ -80,8 +80,16 @@ def test_an_evaluation_is_one_line_per_difficulty(
         for i in range(10)
     ]
     house = Warehouse.open(tmp_path / "w")
-    model: dict[str, Any] = {"model_id": "seed:programs", "weight_hash": "w"}
-    rows = evaluation_rows(results, suite="words", split="heldout", ks=(1, 2), **model, **place)
+    rows = evaluation_rows(
+        results,
+        run="measured",
+        round=0,
+        model_id="seed:programs",
+        weight_hash="w",
+        suite="words",
+        split="heldout",
+        ks=(1, 2),
+    )
     house.write("evaluations", list(rows), run="measured", round=0, part="heldout")
     show_evaluation(house.root, "measured")
     out = capsys.readouterr().out
