@@ -57,7 +57,10 @@ class EngineSpec(Settings):
 class SandboxSpec(Settings):
     """How programs are run."""
 
-    backend: str = Field(default="auto", description="auto or namespaces.")
+    backend: str = Field(
+        default="auto",
+        description="auto, namespaces, namespaces:bwrap or namespaces:unshare.",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="Programs at the same time.")
     cpu_s: float = Field(default=2.0, gt=0, description="CPU seconds per program.")
     wall_s: float = Field(default=6.0, gt=0, description="Seconds by the clock per program.")
@@ -141,7 +144,11 @@ class LoopSpec(Settings):
         description="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
         "warehouse, or promoted:RUN for the model that another run promoted last.",
     )
-    warehouse: str = Field(default="warehouse", description="Folder of the warehouse.")
+    warehouse: str = Field(
+        default="warehouse",
+        description="Folder of the warehouse; a relative one starts where the command, or "
+        "`selfloom ui`, was started.",
+    )
     patience: int = Field(
         default=2, ge=1, description="Rejected rounds in a row after which the loop ends."
     )
