@@ -17,10 +17,6 @@ class RunConflictError(FlowError, ValueError):
     """A run of this name exists with other settings, or is being worked on."""
 
 
-class ModelReferenceError(FlowError, ValueError):
-    """A model reference names nothing."""
-
-
 class SettingError(FlowError, ValueError):
     """A setting is unknown or out of range."""
 

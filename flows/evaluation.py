@@ -45,7 +45,7 @@ def write_evaluations(stages: Stages, model: ModelRef) -> None:
         weight_hash=model.weight_hash,
         suite=stages.environment.name,
         split="heldout",
-        ks=sorted({1, num} - {0}) if num else (),
+        ks=sorted({1, num}) if num else (),
     )
     stages.warehouse.write("evaluations", rows, run=stages.run, round=stages.number, part="heldout")
 

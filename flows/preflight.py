@@ -8,7 +8,7 @@ from pathlib import Path
 from flows.errors import SettingError
 from flows.recipes.config import EvaluationSpec, PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
-from sandbox import Limits, open_sandbox
+from sandbox import open_sandbox
 from storage import Warehouse, WarehouseFullError
 from tasks.engines import check_engine
 from tasks.environments import Environment, Problem, load_environment
@@ -134,6 +134,5 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
 
 def _check_sandbox(config: RecipeConfig) -> None:
     spec = config.sandbox
-    limits = Limits(cpu_s=spec.cpu_s, wall_s=spec.wall_s, memory_mib=spec.memory_mib)
-    with open_sandbox(spec.backend, workers=1, limits=limits):
+    with open_sandbox(spec.backend, workers=1, limits=spec.limits()):
         pass

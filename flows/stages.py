@@ -7,7 +7,7 @@ again after a crash goes on where it stopped and ends with the same tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -20,7 +20,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.progress import stage_progress
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
-from sandbox import Limits, Sandbox, open_sandbox
+from sandbox import Sandbox, open_sandbox
 from storage import Warehouse, content_id
 from tasks.checks.shard import check_shard
 from tasks.checks.votes import vote
@@ -54,7 +54,6 @@ class Stages:
         num_promoted: Rounds of the run that promoted a model so far.
         seconds: Seconds by stage.
         tokens: Generated tokens by stage.
-        report: What the selection made, once it ran.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Stages:
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
-        self.report: SelectionReport | None = None
 
     def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
         """Draw train problems, ask the incumbent, and check every answer while it goes on."""
@@ -92,8 +90,8 @@ class Stages:
     def select(self, *selections: Selection) -> TrainingTable:
         """Turn samples into training rows; returns the table that holds them."""
         with self.clock("select"):
-            self.report = select_rows(self, selections)
-        return "pairs" if self.report.selections[0].table == "pairs" else "examples"
+            report = select_rows(self, selections)
+        return "pairs" if report.selections[0].table == "pairs" else "examples"
 
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
         """Write labelled examples of an easy slice, once per run, for replay."""
@@ -109,11 +107,6 @@ class Stages:
         finally:
             spent = self.seconds.get(stage, 0.0) + time.monotonic() - start
             self.seconds[stage] = round(spent, 3)
-
-    @property
-    def place(self) -> dict[str, str | int]:
-        """Run and round, as `Warehouse` takes them."""
-        return {"run": self.run, "round": self.number}
 
 
 @dataclass(frozen=True)
@@ -184,8 +177,8 @@ def _open_box(stages: Stages, stack: ExitStack) -> Sandbox | None:
     if stages.environment.answer_format != "program":
         return None
     spec = stages.config.sandbox
-    limits = Limits(cpu_s=spec.cpu_s, wall_s=spec.wall_s, memory_mib=spec.memory_mib)
-    return stack.enter_context(open_sandbox(spec.backend, workers=spec.workers, limits=limits))
+    box = open_sandbox(spec.backend, workers=spec.workers, limits=spec.limits())
+    return stack.enter_context(box)
 
 
 def _count_tokens(stages: Stages, shards: list[tuple[Ask, str, list[Problem]]]) -> None:
@@ -202,7 +195,7 @@ def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
     """The round's train problems, in the `prompts` table and in memory."""
     seed = stages.config.seed * 1000 + stages.number
     problems = stages.environment.problems("train", prompts.num, seed, prompts.difficulties)
-    write_prompts(stages, problems, "train")
+    write_prompts(stages, problems, "train", stages.number)
     return problems
 
 
@@ -213,13 +206,13 @@ def draw_heldout(stages: Stages) -> list[Problem]:
     seed = stages.config.seed + HELDOUT_SEED_OFFSET
     problems = stages.environment.problems("heldout", spec.num, seed, spec.difficulties)
     if stages.number == 0:
-        write_prompts(stages, problems, "heldout")
+        write_prompts(stages, problems, "heldout", 0)
     return problems
 
 
-def write_prompts(stages: Stages, problems: Sequence[Problem], part: str) -> None:
-    """Write problems as `prompts` rows of source `seed`, unless the part is there."""
-    if _has(stages, "prompts", part):
+def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number: int) -> None:
+    """Write problems as `prompts` rows of round `number`, source `seed`, unless they are there."""
+    if stages.warehouse.has("prompts", run=stages.run, round=number, part=part):
         return
     rows = [
         {
@@ -235,7 +228,7 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str) -> Non
         }
         for problem in problems
     ]
-    stages.warehouse.write("prompts", rows, run=stages.run, round=stages.number, part=part)
+    stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
 
 
 @task(name="sample shard", task_run_name="sample {part}", cache_policy=NO_CACHE)
@@ -308,8 +301,7 @@ def write_seed_examples(stages: Stages, num: int, difficulties: list[int]) -> No
     if stages.warehouse.has("examples", **place):  # type: ignore[arg-type]
         return
     problems = stages.environment.problems("train", num, stages.config.seed, difficulties)
-    prompts_of_round_0 = _round_0(stages)
-    write_prompts(prompts_of_round_0, problems, "seed")
+    write_prompts(stages, problems, "seed", 0)
     rows = [
         {
             "id": content_id("example", stages.run, 0, "seed", problem.id),
@@ -324,20 +316,3 @@ def write_seed_examples(stages: Stages, num: int, difficulties: list[int]) -> No
         for problem in problems
     ]
     stages.warehouse.write("examples", rows, **place)  # type: ignore[arg-type]
-
-
-def _round_0(stages: Stages) -> Stages:
-    return Stages(
-        stages.warehouse,
-        stages.recipe,
-        stages.config,
-        stages.environment,
-        stages.run,
-        0,
-        stages.base,
-        stages.base,
-        0,
-    )
-
-
-Compose = Callable[[Stages, RecipeConfig], TrainingTable]

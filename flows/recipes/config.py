@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sandbox import Limits
 from tasks.data_mix import MixSpec
 from tasks.evaluation import GateSpec
 from tasks.monitors import MonitorSpec
@@ -65,6 +66,10 @@ class SandboxSpec(Settings):
     cpu_s: float = Field(default=2.0, gt=0, description="CPU seconds per program.")
     wall_s: float = Field(default=6.0, gt=0, description="Seconds by the clock per program.")
     memory_mib: int = Field(default=256, ge=64, description="Memory per program in MiB.")
+
+    def limits(self) -> Limits:
+        """The limits as the sandbox takes them."""
+        return Limits(cpu_s=self.cpu_s, wall_s=self.wall_s, memory_mib=self.memory_mib)
 
 
 class EvaluationSpec(Settings):

@@ -8,7 +8,6 @@ positional encoding, which is what lets it reach a little further (arXiv 2502.01
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -208,8 +207,3 @@ def build_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenize
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
-
-
-def describe(model: TrainedModel) -> str:
-    """One line of JSON about a finished model: path, weight hash and metrics."""
-    return json.dumps({"path": model.path, "weight_hash": model.weight_hash, **model.metrics})
