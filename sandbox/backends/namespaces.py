@@ -81,6 +81,14 @@ class NamespaceCell:
         """Process id of the outermost process of the cell."""
         return self._warden.pid
 
+    def read(self, max_bytes: int) -> bytes:
+        """Return what the cell sent; empty when it ended, BlockingIOError when nothing is there."""
+        return os.read(self.read_fd, max_bytes)
+
+    def write(self, data: memoryview) -> int:
+        """Send a part of `data` to the cell; return its length."""
+        return os.write(self.write_fd, data)
+
     def usage(self) -> Usage | None:
         """Return the kernel's counters of the cell, None where nothing counts."""
         return self._group.usage() if self._group else None
@@ -177,6 +185,9 @@ class NamespacesBackend:
                 processes=self._limits.processes + _OWN_PROCESSES,
             )
         return NamespaceCell(jail, group)
+
+    def close(self) -> None:
+        """Nothing is kept beside the cells."""
 
     def describe(self) -> dict[str, object]:
         """Return facts about the backend as plain JSON values."""
