@@ -1,0 +1,133 @@
+"""The verbs about tables: bring rows in, ask, compare, report, and write them out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.command_options import PLACE, TABLES, WarehouseOption
+
+tables = typer.Typer()
+
+
+@tables.command(
+    "import-samples",
+    rich_help_panel=TABLES,
+    epilog="selfloom import-samples model_solutions.jsonl --run gsm8k-import\n\n"
+    "selfloom import-samples mine.csv --prompt task --completion answer_a --completion answer_b",
+)
+def import_samples(
+    file: Annotated[Path, typer.Argument(help="A jsonl, json, csv, tsv or parquet file.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the prompt; `a.b` is key b of the object in column a.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    completion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column with a completion, or a list of them; repeatable.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the reference answer.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that names the model.",
+            show_default="by its name",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Whether references may decide what becomes a training row.",
+        ),
+    ] = True,
+    run: Annotated[
+        str,
+        typer.Option(
+            help="Run to write into; another file in the same run replaces what was there.",
+            show_default="import-FILE",
+            rich_help_panel=PLACE,
+        ),
+    ] = "",
+    warehouse: WarehouseOption = Path("warehouse"),
+) -> None:
+    """Bring samples made elsewhere: answers, verdicts, votes, SFT examples, preference pairs."""
+    from flows.plans import import_run, make_mapping
+    from flows.show import show_import, spinner
+    from storage import Warehouse
+    from tasks.import_samples import import_samples as import_file
+
+    mapping = make_mapping(file, prompt, completion or (), reference, model)
+    house = Warehouse.open(warehouse)
+    name = run or import_run(file)
+    with spinner(f"importing {file.name} into run {name}"):
+        report = import_file(house, file, mapping, run=name, allow_references=labels)
+    show_import(house, report)
+
+
+@tables.command(
+    rich_help_panel=TABLES,
+    epilog='selfloom sql "SHOW TABLES"\n\n'
+    'selfloom sql "FROM rounds_overview" --output rounds.csv\n\n'
+    "selfloom sql - < question.sql",
+)
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement; '-' takes it from stdin.")],
+    format: Annotated[
+        Literal["table", "csv", "json", "parquet"] | None,
+        typer.Option(
+            help="How rows are written; a table leaves out the middle of many rows.",
+            show_default="by the output's name, else table",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="the terminal")
+    ] = None,
+    warehouse: WarehouseOption = Path("warehouse"),
+) -> None:
+    """Ask the warehouse in SQL; reads only."""
+    from flows.show import show_query
+
+    if query == "-":
+        query = sys.stdin.read() if sys.stdin else ""
+    show_query(warehouse, query, format, output)
+
+
+@tables.command(
+    rich_help_panel=TABLES,
+    epilog="selfloom report --output report.html\n\nselfloom report --run my-run --run other-run",
+)
+def report(
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="Run to show; repeatable.", show_default="all runs"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="HTML file to write.", show_default="reports/report.html inside"),
+    ] = None,
+    warehouse: WarehouseOption = Path("warehouse"),
+) -> None:
+    """Write the HTML report of a warehouse and print its tables of rounds."""
+    from flows.show import show_report
+
+    show_report(warehouse, run, output or warehouse / "reports" / "report.html")
