@@ -20,11 +20,25 @@ from sandbox.errors import (
 from sandbox.limits import Limits
 from sandbox.opening import open_sandbox
 from sandbox.pool import Sandbox
-from sandbox.programs import Execution, Program, Verdict
+from sandbox.programs import (
+    Case,
+    CaseResult,
+    Execution,
+    FunctionCases,
+    FunctionTests,
+    Job,
+    Program,
+    Verdict,
+)
 
 __all__ = [
+    "Case",
+    "CaseResult",
     "Diagnosis",
     "Execution",
+    "FunctionCases",
+    "FunctionTests",
+    "Job",
     "Limits",
     "Program",
     "Sandbox",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sandbox.backends.cgroups import Usage
-from sandbox.cell.frames import Done, Ending, Killed, Record, Seen, unpack_records
+from sandbox.cell.frames import Done, Killed, Record, RecordKind, Seen
 from sandbox.limits import Limits
-from sandbox.programs import Program, Verdict
+from sandbox.programs import CaseResult, Program, Verdict
 
 Comparator = Callable[[bytes, bytes], bool]
 
@@ -69,7 +69,8 @@ class Outcome:
         done: The kernel's facts, from process 1.
         stdout: Captured bytes, at most the limit.
         stderr: Like `stdout`.
-        records: What came through the program's report pipe.
+        records: The start and the ending that came through the program's report pipe; None when
+            something else came.
         before: Counters of the cell before the run.
         after: Counters after it.
     """
@@ -78,7 +79,7 @@ class Outcome:
     done: Done
     stdout: bytes
     stderr: bytes
-    records: bytes
+    records: list[Record] | None
     before: Usage | None
     after: Usage | None
 
@@ -137,6 +138,7 @@ class Judgement:
     exit_code: int | None
     signal: int | None
     flags: tuple[str, ...]
+    results: tuple[CaseResult, ...] = ()
 
 
 def judge(program: Program, outcome: Outcome, limits: Limits, comparator: Comparator) -> Judgement:
@@ -156,10 +158,9 @@ def judge(program: Program, outcome: Outcome, limits: Limits, comparator: Compar
     exit_code = os.WEXITSTATUS(status) if signaled is None else None
     verdict = _limit_verdict(outcome, limits, signaled)
     flags: list[str] = []
-    records = unpack_records(outcome.records)
     if verdict is None:
-        verdict, flags = _record_verdict(program, outcome, records, signaled, exit_code, comparator)
-    elif records == []:
+        verdict, flags = _record_verdict(program, outcome, signaled, exit_code, comparator)
+    elif outcome.records == []:
         # Stopped before its first line: slow machine or full memory, not the program.
         verdict = Verdict.SANDBOX_FAULT
     flags += _flags(outcome, limits, verdict)
@@ -182,31 +183,31 @@ def _limit_verdict(outcome: Outcome, limits: Limits, signaled: int | None) -> Ve
 def _record_verdict(
     program: Program,
     outcome: Outcome,
-    records: list[Record] | None,
     signaled: int | None,
     exit_code: int | None,
     comparator: Comparator,
 ) -> tuple[Verdict, list[str]]:
+    records = outcome.records
     if records is None or len(records) > 2 or any(r.nonce != outcome.nonce for r in records):
         return Verdict.TAMPERING, ["forged_record"]
     if not records:
         return Verdict.SANDBOX_FAULT, ["not_started"]
-    if records[0].ending != Ending.STARTED:
+    if records[0].kind != RecordKind.STARTED:
         return Verdict.TAMPERING, ["forged_record"]
     if signaled is not None:
         return Verdict.SIGNAL, []
     if len(records) == 1:
         return (Verdict.NONZERO_EXIT if exit_code else Verdict.EARLY_EXIT), []
     end = records[1]
-    if end.ending == Ending.STARTED or (end.exit_code and not exit_code):
+    if end.kind == RecordKind.STARTED or (end.number and not exit_code):
         return Verdict.TAMPERING, ["forged_record"]
-    if end.ending == Ending.NOT_COMPILED:
+    if end.kind == RecordKind.NOT_COMPILED:
         return Verdict.COMPILE_ERROR, []
-    if end.ending == Ending.EXCEPTION:
+    if end.kind == RecordKind.EXCEPTION:
         return _exception_verdict(end.note)
     if exit_code:
         return Verdict.NONZERO_EXIT, []
-    if end.ending == Ending.EXIT:
+    if end.kind == RecordKind.EXIT:
         return Verdict.EARLY_EXIT, []
     if program.expected_stdout is None:
         return Verdict.ACCEPTED, []

@@ -1,60 +1,79 @@
-"""A fixed number of cells, and the loop that feeds programs to whichever is free."""
+"""A fixed number of workers, and the loop that feeds jobs to whichever is free."""
 
-import os
+import dataclasses
 import selectors
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
 from typing import Self
 
-from sandbox.backends.base import Backend, Cell
-from sandbox.errors import SandboxClosedError, SandboxUnavailableError, SandboxUsageError
-from sandbox.judging import Comparator, Judgement, Outcome, judge
+from sandbox.backends.base import Backend
+from sandbox.errors import SandboxClosedError, SandboxUnavailableError
+from sandbox.exchange import Exchange, Side
+from sandbox.executions import executed, not_executed
+from sandbox.forms import check_job, open_exchange
+from sandbox.judging import Comparator, Outcome
 from sandbox.limits import Limits
-from sandbox.programs import Execution, Program, Verdict
-from sandbox.protocol import Conversation, State
+from sandbox.programs import Execution, Job, Program, Verdict
+from sandbox.protocol import State
+from sandbox.turns import Turns
+from sandbox.workers import Crew, Worker
 
-# A cell is replaced after this many programs, whatever its state: small leaks stay small.
+# A cell is replaced after this many jobs, whatever its state: small leaks stay small.
 PROGRAMS_PER_CELL = 2000
 MAX_ATTEMPTS = 2
-_START_TIMEOUT_S = 30.0
 # Beyond the longest patience of process 1 before a silent cell counts as hung: it may be sweeping.
 _ANSWER_TIMEOUT_S = 10.0
-_FAILED_STARTS = 3
 # Tells a program that destroys cells from a machine on which cells die.
 _PROBE = Program(id="probe", source="print(1 + 1)", expected_stdout="2")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One caller's jobs: what was read of them, what waits, what is done."""
+
+    jobs: Iterator[Job]
+    numbers: Iterator[int] = field(default_factory=count)
+    pending: "deque[_Task]" = field(default_factory=deque)
+    done: dict[int, Execution] = field(default_factory=dict)
+    next_index: int = 0
+    unfinished: int = 0
+    exhausted: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class _Task:
+    run: _Run
     index: int
-    program: Program
+    job: Job
+    limits: Limits
     attempts: int = 0
     probe_for: "_Task | None" = None
 
 
-@dataclass(slots=True)
-class _Slot:
-    number: int
-    conversation: Conversation
-    deadline: float
-    task: _Task | None = None
-    served: int = 0
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """A task at a worker."""
+
+    task: _Task
+    exchange: Exchange
+    sides: set[Side]
+    begun: bool = False
+    outcomes: dict[Side, Outcome] = field(default_factory=dict)
 
 
 class Sandbox:
-    """A running pool of cells; made by `open_sandbox`.
+    """A running pool of cells; made by `open_sandbox`. Any number of threads may use it at once.
 
     Args:
         backend: Builds the cells.
-        workers: Number of cells, each running one program at a time.
-        limits: Limits of every program.
+        workers: Number of jobs at once.
+        limits: Limits of every job that brings none.
         comparator: Compares output where a program carries an expected one.
-        programs_per_cell: How many programs a cell runs before it is replaced.
+        programs_per_cell: How many jobs a cell runs before it is replaced.
 
     Raises:
         SandboxUnavailableError: A cell does not start; nothing was run.
@@ -72,25 +91,20 @@ class Sandbox:
         self._limits = limits
         self._comparator = comparator
         self._programs_per_cell = programs_per_cell
-        self._selector = selectors.DefaultSelector()
-        # `close` may come from another thread while `run` waits: it wakes it by this.
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector.register(self._wake, selectors.EVENT_READ)
-        self._lock = threading.RLock()
-        self._dying: list[Cell] = []
-        self._slots: list[_Slot] = []
-        self._pending: deque[_Task] = deque()
-        self._done: dict[int, Execution] = {}
-        self._failed_starts = 0
-        self._running = False
+        self._turns = Turns()
+        self._runs: deque[_Run] = deque()
+        self._attempts: dict[int, _Attempt] = {}
         self._closed = False
+        self._unavailable: str | None = None
+        self._crew = Crew(backend, workers)
+        self._opening = True
         try:
-            for number in range(workers):
-                self._slots.append(self._start(number))
-            self._wait_until_ready()
+            while not all(worker.is_idle() for worker in self._crew.workers):
+                self._step()
         except BaseException:
             self.close()
             raise
+        self._opening = False
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +117,11 @@ class Sandbox:
     ) -> None:
         self.close()
 
+    @property
+    def limits(self) -> Limits:
+        """Limits of every job that brings none."""
+        return self._limits
+
     def close(self) -> None:
         """End all cells and wait until nothing of them is left; may be repeated.
 
@@ -111,267 +130,246 @@ class Sandbox:
         if self._closed:
             return
         self._closed = True
-        os.eventfd_write(self._wake, 1)
-        with self._lock:
-            for slot in self._slots:
-                self._retire(slot)
-            for cell in self._dying:
-                cell.wait(10.0)
-            self._selector.close()
-            os.close(self._wake)
+        self._crew.wake()
+        with self._turns:
+            self._crew.close()
+            self._backend.close()
 
     def describe(self) -> dict[str, object]:
         """Return what this sandbox is, as plain JSON values: backend, isolation, limits."""
-        limits = {name: getattr(self._limits, name) for name in Limits.__dataclass_fields__}
-        return {**self._backend.describe(), "workers": len(self._slots), "limits": limits}
+        limits = dataclasses.asdict(self._limits)
+        return {**self._backend.describe(), "workers": len(self._crew.workers), "limits": limits}
 
-    def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
-        """Run programs and return what happened, lazily and in input order.
+    def run(self, jobs: Iterable[Job]) -> Iterator[Execution]:
+        """Run programs and judge functions; return what happened, lazily and in input order.
+
+        Closing the returned iterator stops what is still running of it.
 
         Args:
-            programs: Read only as fast as cells become free.
+            jobs: Read only as fast as workers become free, and in the calling thread.
 
         Returns:
-            One `Execution` per program.
+            One `Execution` per job. When cells can no longer be started, in spite of retries, the
+            rest are `NOT_RUN` with the flag `sandbox_unavailable`.
 
         Raises:
             SandboxClosedError: The sandbox was closed.
-            SandboxUsageError: Another `run` of this sandbox is still going on, or something that
-                is not a usable `Program` was given.
-            SandboxUnavailableError: Cells stopped starting; executions returned so far stand.
+            SandboxUsageError: Something that is not a usable job was given.
         """
         self._refuse_if_closed()
-        return self._run(iter(programs))
+        return self._run(_Run(iter(jobs)))
 
-    def _run(self, programs: Iterator[Program]) -> Iterator[Execution]:
-        if self._running:
-            raise SandboxUsageError(
-                "run() while another run() of this sandbox is unfinished; exhaust or close() the "
-                "first iterator, or open a second sandbox"
-            )
-        self._running = True
-        self._pending.clear()
-        self._done.clear()
-        numbers = count()
-        next_index = 0
-        exhausted = False
+    def _run(self, run: _Run) -> Iterator[Execution]:
+        with self._turns:
+            self._refuse_if_closed()
+            if self._unavailable is not None and not self._runs:
+                # What was wrong may have been put right since.
+                self._unavailable = None
+                self._crew.start_again()
+            self._runs.append(run)
         try:
             while True:
-                with self._lock:
+                with self._turns:
                     self._refuse_if_closed()
-                    for slot in self._slots:
-                        if slot.task is None and slot.conversation.state is State.IDLE:
-                            exhausted = exhausted or not self._fill(programs, numbers)
-                            if self._pending:
-                                self._give(slot, self._pending.popleft())
-                    if exhausted and not self._pending and not any(s.task for s in self._slots):
-                        break
-                    self._step()
-                while next_index in self._done:
-                    yield self._done.pop(next_index)
-                    next_index += 1
-            while next_index in self._done:
-                yield self._done.pop(next_index)
-                next_index += 1
+                    self._fill(run)
+                    self._hand_out()
+                    if run.next_index not in run.done:
+                        if run.exhausted and not run.unfinished:
+                            return
+                        self._step()
+                while run.next_index in run.done:
+                    yield run.done.pop(run.next_index)
+                    run.next_index += 1
         finally:
-            self._running = False
-            self._abandon()
+            with self._turns:
+                self._abandon(run)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise SandboxClosedError("run() on a closed sandbox; open a new one")
 
-    def _fill(self, programs: Iterator[Program], numbers: Iterator[int]) -> bool:
-        """Queue the next program unless something waits; return whether more may follow."""
-        # Results wait for earlier ones; the bound keeps one slow program from buffering the rest.
-        window = 64 + 16 * len(self._slots)
-        while not self._pending and len(self._done) + len(self._slots) < window:
-            program = next(programs, None)
-            if program is None:
-                return False
-            self._check(program)
-            task = _Task(next(numbers), program)
-            if len(program.source) > self._limits.source_kib << 10:
-                self._done[task.index] = self._unrun(
-                    task, Verdict.COMPILE_ERROR, ("source_too_large",)
-                )
+    def _abandon(self, run: _Run) -> None:
+        self._runs.remove(run)
+        for number, attempt in list(self._attempts.items()):
+            if attempt.task.run is run and not self._closed:
+                del self._attempts[number]
+                self._crew.replace(self._crew.workers[number])
+
+    # --- jobs to workers -----------------------------------------------------------------------
+
+    def _fill(self, run: _Run) -> None:
+        """Read jobs until every worker has the next one waiting."""
+        # Results wait for earlier ones; the bound keeps one slow job from buffering the rest.
+        size = len(self._crew.workers)
+        window = 64 + 16 * size
+        while (
+            not run.exhausted
+            and len(run.pending) < size
+            and len(run.done) + run.unfinished < window
+        ):
+            job = next(run.jobs, None)
+            if job is None:
+                run.exhausted = True
+                return
+            limits = check_job(job, self._limits)
+            task = _Task(run, next(run.numbers), job, limits)
+            run.unfinished += 1
+            if self._unavailable is not None:
+                self._give_up(task, Verdict.NOT_RUN, "sandbox_unavailable")
+            elif len(job.source) > limits.source_kib << 10:
+                self._give_up(task, Verdict.COMPILE_ERROR, "source_too_large")
             else:
-                self._pending.append(task)
-        return True
+                run.pending.append(task)
 
-    def _check(self, program: Program) -> None:
-        if not isinstance(program, Program):
-            raise SandboxUsageError(
-                f"run() got {type(program).__name__}; expected sandbox.Program objects"
-            )
-        if not isinstance(program.source, str) or not isinstance(program.stdin, str):
-            raise SandboxUsageError(f"Program {program.id!r}: source and stdin must be str")
-        if len(program.stdin) > self._limits.stdin_kib << 10:
-            raise SandboxUsageError(
-                f"Program {program.id!r}: stdin has {len(program.stdin)} characters, the limit is "
-                f"{self._limits.stdin_kib} KiB; raise Limits(stdin_kib=...)"
-            )
+    def _hand_out(self) -> None:
+        """Give waiting jobs to idle workers, callers in turn."""
+        for worker in self._crew.workers:
+            if worker.number in self._attempts or not worker.is_idle():
+                continue
+            for _ in range(len(self._runs)):
+                self._runs.rotate(-1)
+                if self._runs[-1].pending:
+                    self._give(worker, self._runs[-1].pending.popleft())
+                    break
 
-    # --- cells ---------------------------------------------------------------------------------
+    def _give(self, worker: Worker, task: _Task) -> None:
+        task.attempts += 1
+        exchange = open_exchange(task.job, self._comparator)
+        attempt = _Attempt(task, exchange, set(exchange.orders()))
+        self._attempts[worker.number] = attempt
+        if Side.EXAMINER in attempt.sides and Side.EXAMINER not in worker.cells:
+            try:
+                self._crew.start(worker, Side.EXAMINER)
+            except SandboxUnavailableError as error:
+                self._bury(worker, str(error), died=False)
+                return
+        self._begin_if_ready(worker, attempt)
 
-    def _start(self, number: int) -> _Slot:
-        cell = self._backend.start_cell(number)
-        # Output, error output, records and their overhead.
-        capture = (self._limits.stdout_kib + self._limits.stderr_kib + 64) << 10
-        slot = _Slot(number, Conversation(cell, capture), time.monotonic() + _START_TIMEOUT_S)
-        self._selector.register(cell.read_fd, selectors.EVENT_READ, slot)
-        return slot
-
-    def _retire(self, slot: _Slot) -> None:
-        cell = slot.conversation.cell
-        for fd in (cell.read_fd, cell.write_fd):
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
-        cell.stop()
-        self._dying.append(cell)
-
-    def _replace(self, slot: _Slot) -> None:
-        self._retire(slot)
-        self._dying = [cell for cell in self._dying if not cell.wait(0)]
-        self._slots[slot.number] = self._start(slot.number)
-
-    def _wait_until_ready(self) -> None:
-        while any(slot.conversation.state is State.STARTING for slot in self._slots):
-            self._step()
-
-    def _abandon(self) -> None:
-        for slot in list(self._slots):
-            if slot.task is not None and not self._closed:
-                self._replace(slot)
+    def _begin_if_ready(self, worker: Worker, attempt: _Attempt) -> None:
+        if attempt.begun or not worker.is_idle():
+            return
+        attempt.begun = True
+        limits = attempt.task.limits
+        worker.deadline = time.monotonic() + 8 * limits.wall_s + _ANSWER_TIMEOUT_S
+        for side, order in attempt.exchange.orders().items():
+            if side is Side.EXAMINER:
+                # It mostly waits for the solution, whose limit has to be the one that counts.
+                limits = dataclasses.replace(limits, wall_s=min(3600.0, 2 * limits.wall_s + 1))
+            worker.cells[side].send(order, limits)
+            self._crew.watch_writing(worker, side)
 
     # --- one step of the loop ------------------------------------------------------------------
 
-    def _give(self, slot: _Slot, task: _Task) -> None:
-        task.attempts += 1
-        slot.task = task
-        slot.deadline = time.monotonic() + 4 * self._limits.wall_s + _ANSWER_TIMEOUT_S
-        slot.conversation.send(task.program)
-        self._watch_writing(slot)
-
-    def _watch_writing(self, slot: _Slot) -> None:
-        fd = slot.conversation.cell.write_fd
-        watched = fd in self._selector.get_map()
-        wanted = slot.conversation.wants_to_write
-        if wanted and not watched:
-            self._selector.register(fd, selectors.EVENT_WRITE, slot)
-        elif watched and not wanted:
-            self._selector.unregister(fd)
-
     def _step(self) -> None:
         """Wait until something happens and deal with it."""
-        waiting = [slot.deadline for slot in self._slots if self._is_waiting(slot)]
-        timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else 0.0
-        events = self._selector.select(timeout)
-        self._refuse_if_closed()
-        for key, event in events:
-            slot: _Slot = key.data
-            if self._slots and self._slots[slot.number] is not slot:
-                continue  # Replaced a moment ago; its descriptors may be another cell's by now.
+        for worker, reason in self._crew.start_due():
+            self._retry_or_stop(worker, reason)
+        for worker, side, event in self._crew.wait():
+            if self._closed:
+                break
             if event & selectors.EVENT_WRITE:
-                slot.conversation.write_some()
-                self._watch_writing(slot)
-                continue
-            # A cell that talks is not hung, however late we listen.
-            slot.deadline = max(slot.deadline, time.monotonic() + _ANSWER_TIMEOUT_S)
-            if (outcome := slot.conversation.read_some()) is not None:
-                self._finish(slot, outcome)
-        for slot in list(self._slots):
-            if slot.conversation.state is State.BROKEN:
-                self._bury(slot, slot.conversation.reason, died=True)
-            elif self._is_waiting(slot) and time.monotonic() > slot.deadline:
-                self._bury(slot, "the cell does not answer", died=False)
+                worker.cells[side].write_some()
+                self._crew.watch_writing(worker, side)
+            if event & selectors.EVENT_READ:
+                self._listen(worker, side)
+        self._refuse_if_closed()
+        for worker in self._crew.workers:
+            broken = [c for c in worker.cells.values() if c.state is State.BROKEN]
+            if broken:
+                self._bury(worker, broken[0].reason, died=True)
+            elif worker.is_waiting() and time.monotonic() > worker.deadline:
+                self._bury(worker, "the cell does not answer", died=False)
 
-    def _is_waiting(self, slot: _Slot) -> bool:
-        return slot.conversation.state in (State.STARTING, State.BUSY)
+    def _listen(self, worker: Worker, side: Side) -> None:
+        conversation = worker.cells[side]
+        # A cell that talks is not hung, however late we listen.
+        worker.deadline = max(worker.deadline, time.monotonic() + _ANSWER_TIMEOUT_S)
+        outcome = conversation.read_some()
+        attempt = self._attempts.get(worker.number)
+        if attempt is None:
+            return
+        self._begin_if_ready(worker, attempt)
+        while conversation.talk:
+            self._pass_on(worker, attempt.exchange.take(side, conversation.talk.popleft()))
+        if outcome is not None:
+            attempt.outcomes[side] = outcome
+            self._pass_on(worker, attempt.exchange.done(side, outcome))
+            if attempt.outcomes.keys() == attempt.sides:
+                self._finish(worker, attempt)
 
-    def _finish(self, slot: _Slot, outcome: Outcome) -> None:
-        task, slot.task = slot.task, None
-        assert task is not None
-        slot.served += 1
-        self._failed_starts = 0
-        judgement = judge(task.program, outcome, self._limits, self._comparator)
+    def _pass_on(self, worker: Worker, inputs: list[tuple[Side, bytes]]) -> None:
+        for side, data in inputs:
+            worker.cells[side].send_input(data)
+            self._crew.watch_writing(worker, side)
+
+    def _finish(self, worker: Worker, attempt: _Attempt) -> None:
+        del self._attempts[worker.number]
+        task = attempt.task
+        worker.served += 1
+        worker.failures = 0
+        judgement = attempt.exchange.judge(task.limits)
         suspect = judgement.verdict in (Verdict.TAMPERING, Verdict.SANDBOX_FAULT)
-        if suspect or outcome.dirty or slot.served >= self._programs_per_cell:
-            self._replace(slot)
+        dirty = any(outcome.dirty for outcome in attempt.outcomes.values())
+        if suspect or dirty or worker.served >= self._programs_per_cell:
+            self._crew.replace(worker)
         if task.probe_for is not None:
             self._convict(task.probe_for, guilty=judgement.verdict is Verdict.ACCEPTED)
         elif judgement.verdict is Verdict.SANDBOX_FAULT and task.attempts < MAX_ATTEMPTS:
-            self._pending.appendleft(task)
+            task.run.pending.appendleft(task)
         else:
-            self._done[task.index] = self._execution(task, outcome, judgement)
+            outcome = attempt.outcomes[Side.SOLUTION]
+            row = executed(task.job, task.attempts, outcome, judgement, self._backend)
+            self._complete(task, row)
 
-    def _bury(self, slot: _Slot, reason: str, *, died: bool) -> None:
-        """Replace a broken cell; decide what becomes of the program that it had."""
-        task, slot.task = slot.task, None
-        if task is None and slot.served == 0:
-            self._failed_starts += 1
-            if self._failed_starts >= _FAILED_STARTS or not self._running:
-                raise SandboxUnavailableError(
-                    f"a cell of the {self._backend.name} backend does not start: {reason}"
-                )
-        self._replace(slot)
-        if task is None:
+    def _complete(self, task: _Task, execution: Execution) -> None:
+        task.run.done[task.index] = execution
+        task.run.unfinished -= 1
+
+    # --- when something breaks -----------------------------------------------------------------
+
+    def _bury(self, worker: Worker, reason: str, *, died: bool) -> None:
+        """Replace broken cells; decide what becomes of the job that they had."""
+        attempt = self._attempts.pop(worker.number, None)
+        if worker.served == 0 and (attempt is None or not attempt.begun):
+            self._crew.dismiss(worker)
+            self._retry_or_stop(worker, reason)
+        else:
+            self._crew.replace(worker)
+        if attempt is None:
             return
-        if task.probe_for is not None:
+        task = attempt.task
+        if self._unavailable is not None:
+            self._give_up(task, Verdict.SANDBOX_FAULT, "sandbox_unavailable")
+        elif not attempt.begun:
+            task.attempts -= 1
+            task.run.pending.appendleft(task)
+        elif task.probe_for is not None:
             self._convict(task.probe_for, guilty=False)
         elif task.attempts < MAX_ATTEMPTS:
-            self._pending.appendleft(task)
+            task.run.pending.appendleft(task)
         elif died:
-            self._pending.appendleft(_Task(-1, _PROBE, probe_for=task))
+            task.run.pending.appendleft(_Task(task.run, -1, _PROBE, self._limits, probe_for=task))
         else:
-            flags = ("cell_unresponsive",)
-            self._done[task.index] = self._unrun(task, Verdict.SANDBOX_FAULT, flags)
+            self._give_up(task, Verdict.SANDBOX_FAULT, "cell_unresponsive")
 
     def _convict(self, task: _Task, *, guilty: bool) -> None:
         """Judge a program under which two cells died, by whether cells otherwise live."""
         verdict = Verdict.TAMPERING if guilty else Verdict.SANDBOX_FAULT
-        self._done[task.index] = self._unrun(task, verdict, ("cell_killer",))
+        self._give_up(task, verdict, "cell_killer")
 
-    # --- rows ----------------------------------------------------------------------------------
+    def _retry_or_stop(self, worker: Worker, reason: str) -> None:
+        """Plan another start; where it is hopeless, what waits will not run."""
+        message = f"a cell of the {self._backend.name} backend does not start: {reason}"
+        if self._opening:
+            raise SandboxUnavailableError(message)
+        if self._crew.try_later(worker):
+            return
+        self._unavailable = message
+        for run in self._runs:
+            while run.pending:
+                self._give_up(run.pending.popleft(), Verdict.NOT_RUN, "sandbox_unavailable")
 
-    def _execution(self, task: _Task, outcome: Outcome, judgement: Judgement) -> Execution:
-        return Execution(
-            id=task.program.id,
-            verdict=judgement.verdict,
-            exit_code=judgement.exit_code,
-            signal=judgement.signal,
-            stdout=outcome.stdout.decode("utf-8", "backslashreplace"),
-            stderr=outcome.stderr.decode("utf-8", "backslashreplace"),
-            stdout_truncated=outcome.stdout_truncated,
-            stderr_truncated=outcome.stderr_truncated,
-            wall_ms=outcome.wall_ms,
-            cpu_ms=outcome.cpu_ms,
-            peak_memory_mib=outcome.peak_memory_mib,
-            backend=self._backend.name,
-            isolation=self._backend.isolation,
-            limits_enforced_by=self._backend.limits_enforced_by,
-            image_digest=self._backend.image_digest,
-            flags=judgement.flags,
-            attempts=task.attempts,
-        )
-
-    def _unrun(self, task: _Task, verdict: Verdict, flags: tuple[str, ...]) -> Execution:
-        return Execution(
-            id=task.program.id,
-            verdict=verdict,
-            exit_code=None,
-            signal=None,
-            stdout="",
-            stderr="",
-            stdout_truncated=False,
-            stderr_truncated=False,
-            wall_ms=0.0,
-            cpu_ms=0.0,
-            peak_memory_mib=None,
-            backend=self._backend.name,
-            isolation=self._backend.isolation,
-            limits_enforced_by=self._backend.limits_enforced_by,
-            image_digest=self._backend.image_digest,
-            flags=flags,
-            attempts=task.attempts,
-        )
+    def _give_up(self, task: _Task, verdict: Verdict, flag: str) -> None:
+        task = task.probe_for or task
+        row = not_executed(task.job, task.attempts, verdict, flag, self._backend)
+        self._complete(task, row)

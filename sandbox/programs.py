@@ -1,7 +1,10 @@
-"""What goes into the sandbox and what comes out: `Program`, `Execution`, `Verdict`."""
+"""What goes into the sandbox and what comes out: programs, functions to judge, `Execution`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from sandbox.limits import Limits
 
 
 class Verdict(StrEnum):
@@ -42,12 +45,93 @@ class Program:
         stdin: What the program reads from standard input; empty means end of file at once.
         expected_stdout: The right output. Stays in the calling process: nothing that runs the
             program can read it. None means that there is nothing to compare with.
+        limits: Its own limits of time, memory and output; None for those of the sandbox.
     """
 
     id: str
     source: str
     stdin: str = ""
     expected_stdout: str | None = None
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call of a function and what it has to return.
+
+    Attributes:
+        args: Positional arguments, plain values.
+        expected: The right return value. Stays in the calling process.
+        kwargs: Arguments by name.
+    """
+
+    args: tuple[object, ...]
+    expected: object
+    kwargs: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCases:
+    """A function judged by what it returns; all cases are called in one process.
+
+    Attributes:
+        id: The caller's name for it.
+        source: Python source that defines the function.
+        entry_point: Its name, or `Class.method` for a fresh instance per call.
+        cases: At least one.
+        equality: How values are compared; one of `sandbox.equality.EQUALITIES`.
+        tolerance: Relative and absolute tolerance where the equality takes one.
+        limits: Limits of all cases together; None for those of the sandbox.
+    """
+
+    id: str
+    source: str
+    entry_point: str
+    cases: tuple[Case, ...]
+    equality: str = "python"
+    tolerance: float = 1e-9
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTests:
+    """A function judged by test code, which runs in another cell than the function.
+
+    Attributes:
+        id: The caller's name for it.
+        source: Python source that defines the function.
+        entry_points: Names that the tests use; each call of one crosses to the function's cell.
+        tests: Sources of test code: asserts, a `check(candidate)`, `test_` functions or
+            `unittest` classes. One result each.
+        support: Code of the problem, not of the solution, that tests may use.
+        limits: Limits of all tests together; None for those of the sandbox.
+    """
+
+    id: str
+    source: str
+    entry_points: tuple[str, ...]
+    tests: tuple[str, ...]
+    support: str = ""
+    limits: Limits | None = None
+
+
+Job = Program | FunctionCases | FunctionTests
+"""Anything that a sandbox runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What became of one case or test.
+
+    Attributes:
+        verdict: Like that of an execution; `NOT_RUN` where the program ended before it.
+        got: What the function returned, as bounded text; empty for tests.
+        note: Why it did not pass, or empty.
+    """
+
+    verdict: Verdict
+    got: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +156,7 @@ class Execution:
         image_digest: Container image, None where there is none.
         flags: What else was seen, for example `idle` or `missing_dependency:numpy`.
         attempts: How many times the program was started.
+        results: One per case or test, in their order; empty for a whole program.
     """
 
     id: str
@@ -91,3 +176,4 @@ class Execution:
     image_digest: str | None
     flags: tuple[str, ...]
     attempts: int
+    results: tuple[CaseResult, ...] = ()

@@ -1,21 +1,32 @@
 """Byte layouts of everything that crosses the wall of a cell, in both directions.
 
-To the cell: a job header, then a payload that process 1 moves on to the program's process without
-reading it. From the cell: frames of captured output, and one `DONE` frame per job with what the
-kernel said. What the program itself reports travels as opaque bytes in `RECORD` frames; the parent
-parses it, and gives it no more weight than that of a claim.
+To the cell: headers and limits, and payloads that process 1 moves on to the program's process
+without reading them. From the cell: frames of captured output, and one `DONE` frame per job with
+what the kernel said. What the program itself reports travels as opaque bytes in `RECORD` frames;
+the parent parses it, and gives it no more weight than that of a claim.
 """
 
 import struct
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-JOB_MAGIC = b"SLJ1"
-JOB_HEADER = struct.Struct("<4sQ")
-"""Magic, payload length in bytes."""
+HEADER = struct.Struct("<4sQ")
+"""To the cell: magic, payload length in bytes."""
 
-PAYLOAD_HEADER = struct.Struct("<16sII")
-"""Nonce, source length, stdin length; then the source and the stdin bytes."""
+JOB_MAGIC = b"SLJ2"
+"""A new job: `JOB_LIMITS` follows the header, then the payload."""
+
+INPUT_MAGIC = b"SLI1"
+"""More for the running job: the payload goes on to its process; an empty one closes its channel."""
+
+JOB_LIMITS = struct.Struct("<BddIIII")
+"""Mode; wall s, CPU s; memory MiB, stdout KiB, stderr KiB, records KiB."""
+
+PAYLOAD_HEADER = struct.Struct("<16sBII")
+"""Nonce, Mode, length of the source, length of the rest; then both."""
+
+MESSAGE_HEADER = struct.Struct("<16siI")
+"""Nonce, number and body length of one message to a running job."""
 
 FRAME_HEADER = struct.Struct("<BI")
 """Kind, body length in bytes."""
@@ -23,12 +34,29 @@ FRAME_HEADER = struct.Struct("<BI")
 DONE_BODY = struct.Struct("<iBBHQQQ")
 """Wait status, Killed, Seen, left-over processes, wall ns, CPU ns, peak RSS in KiB."""
 
-RECORD_HEADER = struct.Struct("<16sBiH")
-"""Nonce, Ending, exit code, length of the note that follows."""
+RECORD_HEADER = struct.Struct("<16sBiI")
+"""Nonce, RecordKind, number (an exit code in an ending), body length."""
 
 MAX_FRAME = 1 << 20
-MAX_RECORD = 4096
 MAX_NOTE = 200
+MAX_BODY = 1 << 20
+"""Bytes of one value, one call or one test result that cross the wall."""
+
+PLAIN_RECORDS_KIB = 4
+TALK_RECORDS_KIB = 1 << 16
+
+
+class Mode(IntEnum):
+    """What the program's process does with its source.
+
+    `RUN` runs it as `__main__`; the rest of the payload is its standard input. `SERVE` imports it
+    and answers calls of its functions. `EXAMINE` runs test code whose calls are answered elsewhere.
+    In both of the latter the rest of the payload is JSON.
+    """
+
+    RUN = 0
+    SERVE = 1
+    EXAMINE = 2
 
 
 class Kind(IntEnum):
@@ -62,11 +90,11 @@ class Seen(IntFlag):
     FILES = 8
 
 
-class Ending(IntEnum):
-    """How a program says that it ended; written after its last line, exit hooks and flushes.
+class RecordKind(IntEnum):
+    """Kind of a record; the first four are endings, written after exit hooks and flushes.
 
-    `STARTED` is written right before its first line: without it the sandbox failed and the program
-    did not.
+    `STARTED` is written right before the first line: without it the sandbox failed and the program
+    did not. `REPLY` answers one message, `CALL` asks for one call, `TEST` reports one test.
     """
 
     END = 0
@@ -74,6 +102,14 @@ class Ending(IntEnum):
     EXIT = 2
     NOT_COMPILED = 3
     STARTED = 4
+    REPLY = 5
+    CALL = 6
+    TEST = 7
+
+
+ENDINGS = frozenset(
+    {RecordKind.END, RecordKind.EXCEPTION, RecordKind.EXIT, RecordKind.NOT_COMPILED}
+)
 
 
 class Done(NamedTuple):
@@ -89,12 +125,29 @@ class Done(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The end record of a program."""
+    """One record of a program's process; a claim, never a proof."""
 
     nonce: bytes
-    ending: Ending
-    exit_code: int
-    note: str
+    kind: RecordKind
+    number: int
+    body: bytes
+
+    @property
+    def note(self) -> str:
+        """The body of an ending as text."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Message(NamedTuple):
+    """One message to a running job."""
+
+    nonce: bytes
+    number: int
+    body: bytes
+
+
+class MalformedRecordError(ValueError):
+    """What came through a report pipe is no record."""
 
 
 def pack_frame(kind: Kind, body: bytes) -> bytes:
@@ -107,28 +160,46 @@ def pack_frame(kind: Kind, body: bytes) -> bytes:
     return FRAME_HEADER.pack(kind, len(body)) + body
 
 
-def pack_job(nonce: bytes, source: bytes, stdin: bytes) -> bytes:
-    """Return a job as it goes down the control channel."""
-    payload = PAYLOAD_HEADER.pack(nonce, len(source), len(stdin)) + source + stdin
-    return JOB_HEADER.pack(JOB_MAGIC, len(payload)) + payload
+def pack_payload(nonce: bytes, mode: Mode, source: bytes, rest: bytes) -> bytes:
+    """Return what the program's process reads first."""
+    return PAYLOAD_HEADER.pack(nonce, mode, len(source), len(rest)) + source + rest
 
 
-def pack_record(nonce: bytes, ending: Ending, exit_code: int, note: str) -> bytes:
-    """Return an end record; the note is cut to `MAX_NOTE` bytes."""
-    text = note.encode("utf-8", "backslashreplace")[:MAX_NOTE]
-    return RECORD_HEADER.pack(nonce, ending, exit_code, len(text)) + text
+def pack_message(message: Message) -> bytes:
+    """Return one message as the program's process reads it."""
+    return MESSAGE_HEADER.pack(*message[:2], len(message.body)) + message.body
 
 
-def unpack_records(data: bytes) -> list[Record] | None:
-    """Return the records that `data` consists of, or None when there is anything else in it."""
-    records = []
-    while data:
-        if len(data) < RECORD_HEADER.size:
-            return None
-        nonce, code, exit_code, length = RECORD_HEADER.unpack_from(data)
-        note = data[RECORD_HEADER.size : RECORD_HEADER.size + length]
-        if code not in set(Ending) or len(note) != length or length > MAX_NOTE:
-            return None
-        records.append(Record(nonce, Ending(code), exit_code, note.decode("utf-8", "replace")))
-        data = data[RECORD_HEADER.size + length :]
-    return records
+def pack_input(data: bytes) -> bytes:
+    """Return more bytes for the running job as they go down the control channel."""
+    return HEADER.pack(INPUT_MAGIC, len(data)) + data
+
+
+def pack_record(nonce: bytes, kind: RecordKind, number: int, body: bytes = b"") -> bytes:
+    """Return a record."""
+    return RECORD_HEADER.pack(nonce, kind, number, len(body)) + body
+
+
+def take_record(data: bytearray) -> Record | None:
+    """Remove and return the first record of `data`, None while it is incomplete.
+
+    Raises:
+        MalformedRecordError: No record starts like this.
+    """
+    if len(data) < RECORD_HEADER.size:
+        return None
+    nonce, code, number, length = RECORD_HEADER.unpack_from(data)
+    if code not in _RECORD_KINDS:
+        raise MalformedRecordError(f"a record of kind {code}")
+    kind = RecordKind(code)
+    if length > (MAX_NOTE if kind in ENDINGS or kind == RecordKind.STARTED else MAX_BODY):
+        raise MalformedRecordError(f"a record of {length} bytes")
+    end = RECORD_HEADER.size + length
+    if len(data) < end:
+        return None
+    record = Record(nonce, kind, number, bytes(data[RECORD_HEADER.size : end]))
+    del data[:end]
+    return record
+
+
+_RECORD_KINDS = frozenset(RecordKind)

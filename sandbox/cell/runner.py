@@ -3,12 +3,16 @@
 Everything here happens in the program's own process, so nothing here is secret and nothing that it
 reports is proof: it tells an early exit from a finished program, no more. Functions are bound to
 module globals at import so that a program that patches `os` does not change how it is reported.
+
+Three modes: a whole program, a module whose functions are called from outside, and test code whose
+calls are answered from outside.
 """
 
 import ast
 import atexit
 import builtins
 import gc
+import json
 import linecache
 import os
 import signal
@@ -17,13 +21,13 @@ import threading
 import traceback
 import types
 from collections.abc import Callable
+from typing import NamedTuple
 
-from sandbox.cell import hooks
-from sandbox.cell.frames import PAYLOAD_HEADER, Ending, pack_record
+from sandbox.cell import calls, examine, hooks
+from sandbox.cell.channel import Channel, read_exactly
+from sandbox.cell.frames import MAX_NOTE, PAYLOAD_HEADER, Mode, RecordKind
 
-FILE_NAME = "main.py"
-
-_write, _exit, _getpid = os.write, os._exit, os.getpid
+_exit, _getpid = os._exit, os.getpid
 _compile, _exec = builtins.compile, builtins.exec
 _print_exception = traceback.print_exception
 _shut_threads = threading._shutdown  # type: ignore[attr-defined]
@@ -35,23 +39,29 @@ _stdout = sys.stdout
 _NOT_COMPILED = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
-def read_exactly(fd: int, size: int) -> bytes:
-    """Return `size` bytes from a descriptor, fewer only at its end."""
-    parts = []
-    while size > 0:
-        part = os.read(fd, min(size, 1 << 20))
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+class Job(NamedTuple):
+    """What a program's process is told."""
+
+    nonce: bytes
+    mode: Mode
+    source: bytes
+    rest: bytes
 
 
-def receive_job(fd: int) -> tuple[bytes, bytes, bytes]:
-    """Return nonce, source and stdin bytes of the job waiting on `fd`."""
+class Ending(NamedTuple):
+    """How a program ended; becomes its last record."""
+
+    kind: RecordKind
+    exit_code: int = 0
+    note: str = ""
+
+
+def receive_job(fd: int) -> Job:
+    """Return the job waiting on `fd`."""
     header = read_exactly(fd, PAYLOAD_HEADER.size)
-    nonce, source_length, stdin_length = PAYLOAD_HEADER.unpack(header)
-    return nonce, read_exactly(fd, source_length), read_exactly(fd, stdin_length)
+    nonce, mode, source_length, rest_length = PAYLOAD_HEADER.unpack(header)
+    source = read_exactly(fd, source_length)
+    return Job(nonce, Mode(mode), source, read_exactly(fd, rest_length))
 
 
 def give_stdin(data: bytes) -> None:
@@ -126,12 +136,12 @@ def _show(error: BaseException, trace: types.TracebackType | None) -> None:
         return
 
 
-def _prepare(name: str, source: str) -> types.ModuleType:
-    module = types.ModuleType("__main__")
-    module.__dict__.update(__file__=name, __builtins__=builtins)
-    sys.modules["__main__"] = module
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    sys.argv = [name]
+def _prepare(name: str, file: str, source: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__dict__.update(__file__=file, __builtins__=builtins)
+    sys.modules[name] = module
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    sys.argv = [file]
     # The zygote ignores what process 1 must ignore; a program expects Python's own handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.enable()
@@ -139,27 +149,41 @@ def _prepare(name: str, source: str) -> types.ModuleType:
     return module
 
 
-def _run(source_bytes: bytes) -> tuple[Ending, int, str]:
+def _run(name: str, source_bytes: bytes, then: Callable[[types.ModuleType], None] | None) -> Ending:
+    """Run a source as the module `name`, then what follows; say how that ended."""
+    file = "main.py" if name == "__main__" else f"{name}.py"
     try:
         source = source_bytes.decode("utf-8").removeprefix("\ufeff")
-        code = _compile(source, FILE_NAME, "exec", dont_inherit=True)
+        code = _compile(source, file, "exec", dont_inherit=True)
     except _NOT_COMPILED as error:
         _show(error, None)
-        return Ending.NOT_COMPILED, 1, _note(error)
-    module = _prepare(FILE_NAME, source)
+        return Ending(RecordKind.NOT_COMPILED, 1, _note(error))
+    module = _prepare(name, file, source)
     try:
         _exec(code, module.__dict__)
+        if then is not None:
+            then(module)
     except SystemExit as error:
         trace = error.__traceback__.tb_next if error.__traceback__ else None
         status = _exit_code(error)
-        if status == 0 and exits_at_end(source, trace):
-            return Ending.END, 0, ""
-        return Ending.EXIT, status, ""
+        if status == 0 and then is None and exits_at_end(source, trace):
+            return Ending(RecordKind.END)
+        return Ending(RecordKind.EXIT, status)
     except BaseException as error:
         trace = error.__traceback__.tb_next if error.__traceback__ else None
         _show(error, trace)
-        return Ending.EXCEPTION, 1, _note(error)
-    return Ending.END, 0, ""
+        return Ending(RecordKind.EXCEPTION, 1, _note(error))
+    return Ending(RecordKind.END)
+
+
+def _do(job: Job, channel: Channel) -> Ending:
+    if job.mode is Mode.RUN:
+        return _run("__main__", job.source, None)
+    told = json.loads(job.rest)
+    if job.mode is Mode.SERVE:
+        # Imported, not run: what stands below a main guard is not part of a function's task.
+        return _run("solution", job.source, lambda module: calls.serve(module, told, channel))
+    return _run("tests", job.source, lambda module: examine.examine(module, told, channel))
 
 
 def _close_down() -> bool:
@@ -183,24 +207,28 @@ def run_program(job_fd: int, record_fd: int, before: Callable[[], None]) -> None
     """Run the job waiting on `job_fd` and leave the process; never returns.
 
     Args:
-        job_fd: Read end of the pipe with the payload; closed before the program starts.
-        record_fd: Where the end record goes.
+        job_fd: Read end of the pipe with the payload; a plain program's is closed before it starts.
+        record_fd: Where records go.
         before: Called when the job was read, right before the program starts.
     """
-    nonce, source, stdin = receive_job(job_fd)
-    os.close(job_fd)
-    give_stdin(stdin)
+    job = receive_job(job_fd)
+    channel = Channel(job_fd, record_fd, job.nonce)
+    if job.mode is Mode.RUN:
+        os.close(job_fd)
+        give_stdin(job.rest)
     before()
     pid = _getpid()
-    _write(record_fd, pack_record(nonce, Ending.STARTED, 0, ""))
-    ending, exit_code, note = _run(source)
+    channel.send(RecordKind.STARTED, 0)
+    ending = _do(job, channel)
     written = _close_down()
+    kind, exit_code, note = ending
     # A program that forks without exec comes through here once per process; only the first counts.
     if _getpid() == pid:
-        if not written and ending == Ending.END:
-            ending, exit_code, note = Ending.EXCEPTION, 120, "unflushed output"
+        if not written and kind == RecordKind.END:
+            kind, exit_code, note = RecordKind.EXCEPTION, 120, "unflushed output"
         try:
-            _write(record_fd, pack_record(nonce, ending, exit_code, note))
+            body = note.encode("utf-8", "backslashreplace")[:MAX_NOTE]
+            channel.send(kind, exit_code, body)
         except OSError:
             exit_code = exit_code or 0  # It closed our descriptor: no record, an early exit.
     _exit(exit_code)

@@ -17,10 +17,12 @@ import signal
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sandbox.cell import frames, runner
-from sandbox.cell.frames import Killed, Kind, Seen
+from sandbox.cell.channel import read_exactly
+from sandbox.cell.feed import Feed
+from sandbox.cell.frames import Killed, Kind, Mode, Seen
 from sandbox.cell.lockdown import lock_down
 from sandbox.cell.meter import measure_cell, withheld_ns
 from sandbox.cell.scratch import Scratch
@@ -39,6 +41,18 @@ def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+class JobLimits(NamedTuple):
+    """What stands beside a job; see `frames.JOB_LIMITS`."""
+
+    mode: int
+    wall_s: float
+    cpu_s: float
+    memory_mib: int
+    stdout_kib: int
+    stderr_kib: int
+    records_kib: int
 
 
 class Stream:
@@ -72,17 +86,17 @@ class Zygote:
         self.uid: int | None = config["uid"]
         self.scratch = Scratch(self._become_program)
         self.stalled_ns = 0
-        self._address_space = self._address_space_limit()
+        self.job: JobLimits
+        with open("/proc/self/statm") as file:
+            self._mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
-    def _address_space_limit(self) -> int:
+    def _address_space(self) -> int:
         """Bound one process even where a cgroup bounds them all: a huge lazy allocation must
         fail with `MemoryError` instead of passing untouched."""
-        with open("/proc/self/statm") as file:
-            mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        memory = int(self.config["memory_mib"]) * _MIB
+        memory = self.job.memory_mib * _MIB
         # Threads and allocator arenas map much more than they use.
         slack = memory + 256 * _MIB if self.config["cgroup"] else 64 * _MIB
-        return mapped + memory + slack
+        return self._mapped + memory + slack
 
     def _become_program(self) -> None:
         if self.uid is not None:
@@ -91,28 +105,38 @@ class Zygote:
             os.setresuid(self.uid, self.uid, self.uid)
 
     def _limit_program(self) -> None:
-        cpu = int(self.config["cpu_s"]) + 2  # A backstop: process 1 watches the exact limit.
+        cpu = int(self.job.cpu_s) + 2  # A backstop: process 1 watches the exact limit.
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
         size = int(self.config["file_mib"]) * _MIB
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        resource.setrlimit(resource.RLIMIT_AS, (self._address_space, self._address_space))
+        space = self._address_space()
+        resource.setrlimit(resource.RLIMIT_AS, (space, space))
 
     def serve(self) -> NoReturn:
         """Run jobs until the parent closes the channel."""
         _write_all(self.control_out, frames.pack_frame(Kind.READY, b""))
         while True:
-            header = runner.read_exactly(self.control_in, frames.JOB_HEADER.size)
-            if len(header) < frames.JOB_HEADER.size:
-                os._exit(0)
-            magic, length = frames.JOB_HEADER.unpack(header)
+            magic, length = self._read_header()
+            if magic == frames.INPUT_MAGIC:
+                self._move(length, self.null)  # For a job that ended while it was on its way.
+                continue
             if magic != frames.JOB_MAGIC:
-                raise ValueError(f"job header starts with {magic!r}, expected {frames.JOB_MAGIC!r}")
+                raise ValueError(f"a job starts with {magic!r}, expected {frames.JOB_MAGIC!r}")
+            limits = read_exactly(self.control_in, frames.JOB_LIMITS.size)
+            self.job = JobLimits(*frames.JOB_LIMITS.unpack(limits))
             self._serve_one(length)
 
+    def _read_header(self) -> tuple[bytes, int]:
+        header = read_exactly(self.control_in, frames.HEADER.size)
+        if len(header) < frames.HEADER.size:
+            os._exit(0)
+        magic, length = frames.HEADER.unpack(header)
+        return magic, length
+
     def _serve_one(self, length: int) -> None:
-        stdout = Stream(Kind.STDOUT, int(self.config["stdout_kib"]) << 10)
-        stderr = Stream(Kind.STDERR, int(self.config["stderr_kib"]) << 10)
-        record = Stream(Kind.RECORD, frames.MAX_RECORD)
+        stdout = Stream(Kind.STDOUT, self.job.stdout_kib << 10)
+        stderr = Stream(Kind.STDERR, self.job.stderr_kib << 10)
+        record = Stream(Kind.RECORD, self.job.records_kib << 10)
         streams = (stdout, stderr, record)
         job_out, job_in = os.pipe()
         pid = os.fork()
@@ -121,19 +145,23 @@ class Zygote:
         os.close(job_out)
         for stream in streams:
             os.close(stream.write_fd)
+        feed = Feed(self.control_in, job_in, self.null)
         try:
-            self._move_payload(length, job_in)
-            os.close(job_in)
+            self._move(length, job_in)
+            if self.job.mode == Mode.RUN:
+                feed.close()
             started = time.monotonic_ns()
-            killed = self._watch(pid, streams, started)
+            killed = self._watch(pid, streams, feed, started)
             usage = self._end(pid)
             wall_ns = time.monotonic_ns() - started - self.stalled_ns
             for stream in streams:
                 while stream.open and self._relay(stream):
                     pass
         finally:
+            feed.close()
             for stream in streams:
                 os.close(stream.read_fd)
+        feed.discard_rest()
         self._report(usage, killed, self._seen(stdout, stderr), wall_ns)
 
     def _be_child(self, job_out: int, streams: tuple[Stream, ...]) -> NoReturn:
@@ -158,8 +186,7 @@ class Zygote:
         finally:
             os._exit(70)
 
-    def _move_payload(self, length: int, job_in: int) -> None:
-        target = job_in
+    def _move(self, length: int, target: int) -> None:
         while length:
             try:
                 moved = os.splice(self.control_in, target, min(length, 1 << 20))
@@ -195,40 +222,51 @@ class Zygote:
         while size:
             size -= os.splice(self.relay_out, target, size)
 
-    def _watch(self, pid: int, streams: tuple[Stream, ...], started: int) -> Killed:
+    def _watch(self, pid: int, streams: tuple[Stream, ...], feed: Feed, started: int) -> Killed:
         """Wait for the end of the program or of its patience; return why it has to be killed."""
         pidfd = os.pidfd_open(pid)
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        poller.register(self.control_in, 0)
         self.stalled_ns = 0
         try:
+            if feed.open:
+                return self._watch_closely(poller, pidfd, streams, feed, started)
             # Most programs end at once and print less than a pipe holds: one wake-up is enough.
+            poller.register(self.control_in, 0)
             if any(fd == pidfd for fd, _ in poller.poll(_QUIET_MS)):
                 return Killed.NO
-            return self._watch_closely(poller, pidfd, streams, started)
+            return self._watch_closely(poller, pidfd, streams, feed, started)
         finally:
             os.close(pidfd)
 
     def _watch_closely(
-        self, poller: select.poll, pidfd: int, streams: tuple[Stream, ...], started: int
+        self,
+        poller: select.poll,
+        pidfd: int,
+        streams: tuple[Stream, ...],
+        feed: Feed,
+        started: int,
     ) -> Killed:
         by_fd = {stream.read_fd: stream for stream in streams}
         for fd in by_fd:
             poller.register(fd, select.POLLIN)
-        deadline = started + int(float(self.config["wall_s"]) * 1e9)
+        deadline = started + int(self.job.wall_s * 1e9)
         next_look = started + _TICK_MS * 1_000_000
         while True:
-            for fd, _ in poller.poll(_TICK_MS):
+            feed.watch(poller)
+            for fd, event in poller.poll(_TICK_MS):
                 if fd == pidfd:
                     return Killed.NO
-                if fd == self.control_in:
+                if fd in by_fd:
+                    stream = by_fd[fd]
+                    if not self._relay(stream) and not stream.open:
+                        poller.unregister(fd)
+                    if self._flooded(stream):
+                        return Killed.OUTPUT
+                elif fd == self.control_in and not event & select.POLLIN:
                     os._exit(0)  # The parent is gone; the whole cell goes with process 1.
-                stream = by_fd[fd]
-                if not self._relay(stream) and not stream.open:
-                    poller.unregister(fd)
-                if self._flooded(stream):
-                    return Killed.OUTPUT
+                else:
+                    feed.move()
             now = time.monotonic_ns()
             if now >= deadline + self.stalled_ns and now >= self._patient_deadline(deadline):
                 return Killed.WALL
@@ -239,7 +277,7 @@ class Zygote:
 
     def _patient_deadline(self, deadline: int) -> int:
         """Return the deadline plus the time that other processes kept the program waiting."""
-        most = int(float(self.config["wall_s"]) * 1e9 * (_PATIENCE - 1))
+        most = int(self.job.wall_s * 1e9 * (_PATIENCE - 1))
         return deadline + min(self.stalled_ns + withheld_ns(own_pid=1), most)
 
     def _flooded(self, stream: Stream) -> bool:
@@ -248,9 +286,10 @@ class Zygote:
 
     def _over_limit(self) -> Killed:
         cpu_s, memory_bytes = measure_cell(own_pid=1)
-        if cpu_s > float(self.config["cpu_s"]):
+        if cpu_s > self.job.cpu_s:
             return Killed.CPU
-        if not self.config["cgroup"] and memory_bytes > int(self.config["memory_mib"]) * _MIB:
+        counted_here = not self.config["cgroup"] or self.job.memory_mib < self.config["memory_mib"]
+        if counted_here and memory_bytes > self.job.memory_mib * _MIB:
             return Killed.MEMORY
         return Killed.NO
 

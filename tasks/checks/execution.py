@@ -89,6 +89,7 @@ def answered_by_texts(
 def _execution_row(execution: Execution, run: str, round: int) -> dict[str, object]:
     row = asdict(execution)
     sample_id = row.pop("id")
+    del row["results"]  # of cases and tests; a sample's whole program has none
     return row | {
         "id": content_id("execution", run, round, sample_id),
         "sample_id": sample_id,

@@ -8,18 +8,30 @@ from sandbox import Limits, Program, Verdict
 from sandbox.backends.cgroups import Usage
 from sandbox.cell.frames import (
     Done,
-    Ending,
     Killed,
+    MalformedRecordError,
     Record,
+    RecordKind,
     Seen,
     pack_record,
-    unpack_records,
+    take_record,
 )
 from sandbox.judging import Judgement, Outcome, compare_exact, compare_lines, judge
 
 NONCE = b"n" * 16
-STARTED = pack_record(NONCE, Ending.STARTED, 0, "")
-END = pack_record(NONCE, Ending.END, 0, "")
+STARTED = pack_record(NONCE, RecordKind.STARTED, 0)
+END = pack_record(NONCE, RecordKind.END, 0)
+
+
+def taken(data: bytes) -> list[Record] | None:
+    """What the parent makes of the bytes of a report pipe."""
+    rest, records = bytearray(data), []
+    try:
+        while (record := take_record(rest)) is not None:
+            records.append(record)
+    except MalformedRecordError:
+        return None
+    return None if rest else records
 
 
 def judged(
@@ -36,7 +48,7 @@ def judged(
     done = Done(status, killed, seen, 0, 1_000_000, cpu_ms * 1_000_000, 1024)
     before = Usage(0, 0, 0, None)
     after = Usage(cpu_ms * 1_000_000, oom_kills, 0, 1 << 20)
-    outcome = Outcome(NONCE, done, stdout, b"", records, before, after)
+    outcome = Outcome(NONCE, done, stdout, b"", taken(records), before, after)
     program = Program(id="p", source="", expected_stdout=expected)
     return judge(program, outcome, Limits(cpu_s=1, wall_s=3), compare_lines)
 
@@ -68,19 +80,19 @@ def judged(
         ({"records": STARTED + STARTED}, Verdict.TAMPERING),
         ({"records": END}, Verdict.TAMPERING),
         ({"records": STARTED + END + b"x"}, Verdict.TAMPERING),
-        ({"records": STARTED + pack_record(b"m" * 16, Ending.END, 0, "")}, Verdict.TAMPERING),
-        ({"records": STARTED + pack_record(NONCE, Ending.EXIT, 0, "")}, Verdict.EARLY_EXIT),
+        ({"records": STARTED + pack_record(b"m" * 16, RecordKind.END, 0)}, Verdict.TAMPERING),
+        ({"records": STARTED + pack_record(NONCE, RecordKind.EXIT, 0)}, Verdict.EARLY_EXIT),
         (
-            {"records": STARTED + pack_record(NONCE, Ending.EXIT, 2, ""), "status": 2 << 8},
+            {"records": STARTED + pack_record(NONCE, RecordKind.EXIT, 2), "status": 2 << 8},
             Verdict.NONZERO_EXIT,
         ),
         (
-            {"records": STARTED + pack_record(NONCE, Ending.NOT_COMPILED, 1, ""), "status": 256},
+            {"records": STARTED + pack_record(NONCE, RecordKind.NOT_COMPILED, 1), "status": 256},
             Verdict.COMPILE_ERROR,
         ),
         (
             {
-                "records": STARTED + pack_record(NONCE, Ending.EXCEPTION, 1, "MemoryError"),
+                "records": STARTED + pack_record(NONCE, RecordKind.EXCEPTION, 1, b"MemoryError"),
                 "status": 256,
             },
             Verdict.MEMORY_LIMIT,
@@ -100,7 +112,7 @@ def test_no_record_turns_wrong_output_into_right_output(records: bytes, expected
 
 
 def test_a_missing_module_is_named() -> None:
-    record = pack_record(NONCE, Ending.EXCEPTION, 1, "ModuleNotFoundError:numpy")
+    record = pack_record(NONCE, RecordKind.EXCEPTION, 1, b"ModuleNotFoundError:numpy")
     found = judged(STARTED + record, status=256)
     assert (found.verdict, found.flags) == (
         Verdict.RUNTIME_ERROR,
@@ -108,10 +120,14 @@ def test_a_missing_module_is_named() -> None:
     )
 
 
-@given(st.lists(st.tuples(st.sampled_from(Ending), st.integers(-9, 255), st.text(max_size=40))))
-def test_records_come_back_as_they_were_packed(items: list[tuple[Ending, int, str]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(RecordKind), st.integers(-9, 255), st.binary(max_size=200)))
+)
+def test_records_come_back_as_they_were_packed(
+    items: list[tuple[RecordKind, int, bytes]],
+) -> None:
     packed = b"".join(pack_record(NONCE, *item) for item in items)
-    assert unpack_records(packed) == [Record(NONCE, *item) for item in items]
+    assert taken(packed) == [Record(NONCE, *item) for item in items]
 
 
 @given(st.lists(st.binary(max_size=6)), st.integers(0, 3), st.sampled_from([b"", b" ", b"\r"]))

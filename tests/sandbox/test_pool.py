@@ -3,6 +3,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,11 +132,12 @@ def test_wrong_use_is_refused_with_the_reason(auto_box: Sandbox) -> None:
         list(auto_box.run(["print(1)"]))  # type: ignore[list-item]
     with pytest.raises(SandboxUsageError, match="stdin_kib"):
         list(auto_box.run([Program(id="a", source="", stdin="x" * (17 << 20))]))
-    first = auto_box.run(programs("print(1)", "print(2)"))
-    next(first)
-    with pytest.raises(SandboxUsageError, match="unfinished"):
-        next(auto_box.run(programs("print(3)")))
-    first.close()  # type: ignore[attr-defined]
+    with pytest.raises(
+        SandboxUsageError, match=r"limits\.processes=3, but cells were made with 16"
+    ):
+        list(auto_box.run([Program(id="a", source="", limits=replace(LIMITS, processes=3))]))
+    with pytest.raises(SandboxUsageError, match=r"memory_mib=999 is more than the cells have"):
+        list(auto_box.run([Program(id="a", source="", limits=replace(LIMITS, memory_mib=999))]))
     auto_box.close()
     auto_box.close()
     with pytest.raises(SandboxClosedError, match="open a new one"):
@@ -153,11 +156,47 @@ def test_closing_from_another_thread_ends_a_run_that_waits() -> None:
     with open_or_skip("auto", limits=Limits(cpu_s=60, wall_s=60)) as box:
         runner = threading.Thread(target=run_for_ever, args=[box])
         runner.start()
-        while runner.is_alive() and not box._running:
+        while runner.is_alive() and not box._attempts:
             time.sleep(0.01)
         box.close()
         runner.join()  # without the wake-up only after four times the program's own wall time
     assert len(errors) == 1
+
+
+def test_two_runs_of_one_sandbox_do_not_mix(auto_box: Sandbox) -> None:
+    first = auto_box.run(programs(*["print(1)"] * 40))
+    second = auto_box.run(programs(*["print(2)"] * 40))
+    pairs = [(one.stdout, two.stdout) for one, two in zip(first, second, strict=True)]
+    assert pairs == [("1\n", "2\n")] * 40
+
+
+def test_two_hundred_callers_get_their_own_executions(auto_box: Sandbox) -> None:
+    def call(number: int) -> list[str]:
+        return [e.stdout for e in auto_box.run(programs(*[f"print({number})"] * 3))]
+
+    with ThreadPoolExecutor(200) as callers:
+        printed = list(callers.map(call, range(200)))
+    assert printed == [[f"{number}\n"] * 3 for number in range(200)]
+
+
+def test_a_program_has_its_own_limits(box: Sandbox) -> None:
+    shared = box.limits
+    spin, grow, talk, fine = box.run(
+        [
+            Program("spin", "while True: pass", limits=replace(shared, cpu_s=0.1)),
+            Program(
+                "grow",
+                "x = b'x' * (90 << 20)\nimport time; time.sleep(0.3)",
+                limits=replace(shared, memory_mib=64),
+            ),
+            Program("talk", "print('x' * 3000)", limits=replace(shared, stdout_kib=1)),
+            Program("fine", "x = b'x' * (90 << 20); print('x' * 3000)"),
+        ]
+    )
+    assert spin.verdict is Verdict.CPU_TIMEOUT and spin.cpu_ms < 300
+    assert grow.verdict is Verdict.MEMORY_LIMIT
+    assert talk.verdict is Verdict.OUTPUT_LIMIT and len(talk.stdout) == 1024
+    assert fine.verdict is Verdict.ACCEPTED
 
 
 def test_an_error_of_the_caller_leaves_the_sandbox_usable(auto_box: Sandbox) -> None:
@@ -201,10 +240,11 @@ def test_a_program_whose_cell_dies_is_retried_once(
 ) -> None:
     limits = Limits(wall_s=5, cpu_s=1, memory_mib=128)
     with open_or_skip("namespaces:unshare", limits=limits) as box:
-        slots = box._slots
+        workers = box._crew.workers
 
         def wardens() -> set[int]:
-            return {slot.conversation.cell.warden_pid for slot in slots}  # type: ignore[attr-defined]
+            cells = [talk.cell for worker in workers for talk in list(worker.cells.values())]
+            return {cell.warden_pid for cell in cells}  # type: ignore[attr-defined]
 
         killer = threading.Thread(target=_kill_cells_while_busy, args=(wardens, times))
         killer.start()
