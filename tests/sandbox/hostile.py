@@ -283,7 +283,7 @@ CHEATS = [
         "while frame and 'record_fd' not in frame.f_locals: frame = frame.f_back\n"
         "import os, struct\n"
         "names = frame.f_locals\n"
-        "os.write(names['record_fd'], struct.pack('<16sBiH', names['nonce'], 0, 0, 0))\n",
+        "os.write(names['record_fd'], struct.pack('<16sBiI', names['job'].nonce, 0, 0, 0))\n",
         (Verdict.TAMPERING,),
         flag="forged_record",
     ),
