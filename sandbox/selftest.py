@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sandbox.backends.base import Backend
-from sandbox.backends.jail import ENVIRONMENT, interpreter
+from sandbox.backends.jail import interpreter
+from sandbox.backends.process_one import ENVIRONMENT
 from sandbox.errors import SandboxUnavailableError
 from sandbox.judging import compare_lines
 from sandbox.limits import Limits
@@ -140,8 +141,51 @@ def canaries(limits: Limits) -> list[Canary]:
             lambda execution: execution.verdict is Verdict.MEMORY_LIMIT,
         ),
         Canary("process limit", forks, _prints("refused")),
+        Canary(
+            "no early exit passes",
+            "import os; os._exit(0)",
+            lambda execution: execution.verdict is Verdict.EARLY_EXIT,
+        ),
     ]
     return [canary._replace(source=textwrap.dedent(canary.source).strip()) for canary in found]
+
+
+class Finding(NamedTuple):
+    """How one canary ended.
+
+    Attributes:
+        name: What it was to prove.
+        holds: Whether it ended as it must.
+        detail: What was seen.
+    """
+
+    name: str
+    holds: bool
+    detail: str
+
+
+def run_canaries(backend: Backend) -> list[Finding]:
+    """Run all canaries in one cell.
+
+    Args:
+        backend: Made with `LIMITS`.
+
+    Raises:
+        SandboxUnavailableError: A cell does not start.
+    """
+    chosen = canaries(LIMITS)
+    with Sandbox(backend, 1, LIMITS, compare_lines) as box:
+        programs = [Program(id=canary.name, source=canary.source) for canary in chosen]
+        executions = list(box.run(programs))
+    return [
+        Finding(
+            canary.name,
+            canary.holds(execution),
+            f"verdict {execution.verdict}, stdout {execution.stdout[:200]!r}, "
+            f"stderr {execution.stderr[-300:]!r}",
+        )
+        for canary, execution in zip(chosen, executions, strict=True)
+    ]
 
 
 _passed: set[tuple[object, ...]] = set()
@@ -159,14 +203,9 @@ def check_once(backend: Backend) -> None:
     key = (type(backend), str(backend.describe()))
     if key in _passed:
         return
-    chosen = canaries(LIMITS)
-    with Sandbox(backend, 1, LIMITS, compare_lines) as box:
-        programs = [Program(id=canary.name, source=canary.source) for canary in chosen]
-        executions = list(box.run(programs))
-    for canary, execution in zip(chosen, executions, strict=True):
-        if not canary.holds(execution):
+    for finding in run_canaries(backend):
+        if not finding.holds:
             raise SandboxUnavailableError(
-                f"the self-test {canary.name!r} failed: verdict {execution.verdict}, "
-                f"stdout {execution.stdout[:200]!r}, stderr {execution.stderr[-300:]!r}"
+                f"the self-test {finding.name!r} failed: {finding.detail}"
             )
     _passed.add(key)
