@@ -10,42 +10,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from sandbox.backends.process_one import (
+    CODE_PATH,
+    ENVIRONMENT,
+    PACKAGE_PATH,
+    PROGRAM_UID,
+    zygote_argv,
+    zygote_config,
+)
 from sandbox.errors import SandboxUnavailableError, SandboxUsageError
 from sandbox.limits import Limits
 
 Builder = Literal["bwrap", "unshare"]
-
-CODE_PATH = "/opt/selfloom"
-PACKAGE_PATH = "/opt/packages"
-
-# High enough to belong to nobody; named `program` in the cell's /etc/passwd. Never 0: in a user
-# namespace its root owns the /proc entries of process 1.
-PROGRAM_UID = 2_000_000
-
-# Imported once per cell instead of once per program.
-PRELOAD = (
-    "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses",
-    "datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect", "io", "itertools",
-    "json", "math", "numbers", "operator", "random", "re", "statistics", "string", "textwrap",
-    "time", "typing",
-)  # fmt: skip
-
-# Fixed, so that a program prints the same on every machine; no name of it comes from the host.
-ENVIRONMENT = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/tmp",
-    "USER": "program",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _REPLACED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run")
@@ -138,39 +116,17 @@ def _symlinks() -> list[tuple[str, str]]:
     return [*links, ("/proc/self/fd/2", "/dev/stderr")]
 
 
-def zygote_config(jail: Jail) -> dict[str, Any]:
-    """Return what process 1 is told at its start; plain JSON values."""
-    limits = jail.limits
-    return {
-        "wall_s": limits.wall_s,
-        "cpu_s": limits.cpu_s,
-        "memory_mib": limits.memory_mib,
-        "stdout_kib": limits.stdout_kib,
-        "stderr_kib": limits.stderr_kib,
-        "file_mib": limits.file_mib,
-        "tmp_mib": limits.tmp_mib,
-        "tmp_inodes": limits.tmp_inodes,
-        "open_files": limits.open_files,
-        # One more for process 1, which counts where programs run under its uid.
-        "processes": None if jail.cgroup else limits.processes + 1,
-        "cgroup": jail.cgroup,
-        "uid": jail.uid,
-        "environment": ENVIRONMENT,
-        "mount_scratch": jail.builder == "bwrap",
-        "code_path": CODE_PATH,
-        "packages": [f"{PACKAGE_PATH}/{i}" for i in range(len(jail.packages))],
-        "preload": list(PRELOAD),
-    }
-
-
 def _zygote_argv(jail: Jail) -> list[str]:
-    start = f"import sys; sys.path.insert(0, {CODE_PATH!r}); "
-    # Before anything else is imported that may register something to do after a fork.
-    start += "from sandbox.cell import hooks; hooks.hold(); "
-    start += "from sandbox.cell.zygote import main; main()"
-    # Not -I: it would ignore PYTHONHASHSEED. The environment is ours anyway.
-    flags = ["-s", "-S", "-P", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", start]
-    return [str(interpreter()[0]), *flags, json.dumps(zygote_config(jail))]
+    config = zygote_config(
+        jail.limits,
+        uid=jail.uid,
+        cgroup=jail.cgroup,
+        # One more for process 1, which counts where programs run under its uid.
+        max_processes=None if jail.cgroup else jail.limits.processes + 1,
+        mount_scratch=jail.builder == "bwrap",
+        packages=[f"{PACKAGE_PATH}/{i}" for i in range(len(jail.packages))],
+    )
+    return zygote_argv(str(interpreter()[0]), config)
 
 
 def unshare_argv(jail: Jail) -> list[str]:

@@ -21,7 +21,8 @@ from sandbox.backends.cgroups import (
     remove_group,
     sweep_stale_groups,
 )
-from sandbox.backends.jail import PROGRAM_UID, Builder, Jail, check_packages, command, interpreter
+from sandbox.backends.jail import Builder, Jail, check_packages, command, interpreter
+from sandbox.backends.process_one import PROGRAM_UID
 from sandbox.errors import SandboxUnavailableError
 from sandbox.limits import Limits
 

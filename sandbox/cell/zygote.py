@@ -71,7 +71,7 @@ class Zygote:
     """The server loop of process 1.
 
     Args:
-        config: Written by the backend; see `sandbox.backends.jail.zygote_config`.
+        config: Written by the backend; see `sandbox.backends.process_one.zygote_config`.
         control_in: Descriptor that jobs come from.
         control_out: Descriptor that frames go to.
     """
