@@ -30,7 +30,20 @@ CATALOG = "selfloom.duckdb"
 # while the table is empty. No run can have this name.
 SCHEMA_FILE = "run=__schema__/round=0/schema.parquet"
 
-_SQL_FILES = ("rounds_overview.sql", "row_counts.sql", "lineage.sql", "learned_from.sql")
+# In this order: later ones read earlier ones.
+_SQL_FILES = (
+    "rounds_overview.sql",
+    "row_counts.sql",
+    "answers.sql",
+    "disagreements.sql",
+    "worst_prompts.sql",
+    "flaky.sql",
+    "training_labels.sql",
+    "round_diff.sql",
+    "pass_rate_migration.sql",
+    "lineage.sql",
+    "learned_from.sql",
+)
 
 
 def write_schema_files(root: Path) -> None:

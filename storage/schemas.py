@@ -204,7 +204,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column(
             "share",
             _DOUBLE,
-            "Weight over the weight of all of the prompt's votes, 0 to 1.",
+            "Count over num_samples, 0 to 1; samples without an answer count too.",
         ),
         _column("rank", _INT, "1 for the most voted answer of the prompt."),
         _column("num_samples", _INT, "Samples of the prompt, with and without an answer."),

@@ -2,7 +2,7 @@
 --
 --   SELECT * FROM lineage('pair-0123456789abcdef0123');
 --
--- Parameter: the id of a row of pairs, examples, labels, samples or votes.
+-- Parameter: the id of a row of any table but rejections, evaluations and rounds.
 -- Columns
 --   step         0 for the object itself, then the distance to it
 --   relation     'self', 'chosen sample', 'rejected sample', 'sample', 'voter', 'parent sample',
@@ -48,6 +48,10 @@ first_samples AS (
     UNION
     SELECT id FROM samples WHERE id = object_id
     UNION
+    SELECT sample_id FROM executions WHERE id = object_id
+    UNION
+    SELECT sample_id FROM scores WHERE id = object_id
+    UNION
     -- The voters of an answer: their canonical answer is the score of the check 'answer'.
     SELECT samples.id
     FROM own
@@ -68,6 +72,8 @@ ancestors(step, id) AS (
     SELECT CASE WHEN id = object_id THEN 0 ELSE 1 END, id FROM first_samples WHERE id IS NOT NULL
     UNION
     SELECT 1, prompt_id FROM own
+    UNION
+    SELECT 0, id FROM prompts WHERE id = object_id
     UNION
     SELECT step + 1, unnest(source_ids)
     FROM ancestors
@@ -103,6 +109,8 @@ writers AS (
 ),
 policies(step, id) AS (
     SELECT step, policy_id FROM writers
+    UNION
+    SELECT 0, id FROM models WHERE id = object_id
     UNION
     SELECT step + 1, models.parent_id
     FROM policies
@@ -174,7 +182,9 @@ steps AS (
     LEFT JOIN answers ON answers.sample_id = found_samples.id
     UNION ALL
     SELECT
-        nearest.step + 1, 'execution', 'executions', executions.id, run, round, backend, stdout,
+        CASE WHEN executions.id = object_id THEN 0 ELSE nearest.step + 1 END,
+        CASE WHEN executions.id = object_id THEN 'self' ELSE 'execution' END,
+        'executions', executions.id, run, round, backend, stdout,
         NULL, NULL, NULL, NULL, NULL, NULL, verdict, NULL, NULL,
         json_object('sample_id', sample_id, 'exit_code', exit_code, 'signal', signal,
             'stderr', stderr, 'flags', flags, 'isolation', isolation, 'attempts', attempts)
@@ -182,8 +192,9 @@ steps AS (
     JOIN nearest ON nearest.id = executions.sample_id
     UNION ALL
     SELECT
-        nearest.step + 1, 'score', 'scores', scores.id, run, round, "check" || ' ' || version, NULL,
-        label, value, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        CASE WHEN scores.id = object_id THEN 0 ELSE nearest.step + 1 END,
+        CASE WHEN scores.id = object_id THEN 'self' ELSE 'score' END,
+        'scores', scores.id, run, round, "check" || ' ' || version, NULL, label, value, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         json_object('sample_id', sample_id, 'status', status, 'error', error, 'detail', detail)
     FROM scores
     JOIN nearest ON nearest.id = scores.sample_id
@@ -200,7 +211,11 @@ steps AS (
     UNION ALL
     SELECT
         step,
-        CASE WHEN id IN (SELECT prompt_id FROM scope) THEN 'prompt' ELSE 'parent prompt' END,
+        CASE
+            WHEN id = object_id THEN 'self'
+            WHEN id IN (SELECT prompt_id FROM scope) THEN 'prompt'
+            ELSE 'parent prompt'
+        END,
         'prompts', id, run, round, environment,
         array_to_string(list_transform(messages, lambda m: m.role || ': ' || m.content), chr(10)),
         reference, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
@@ -218,7 +233,7 @@ steps AS (
     LEFT JOIN model_rows ON model_rows.id = writers.policy_id
     UNION ALL
     SELECT
-        min(policies.step), 'parent policy', 'models', id, run, round, recipe, path, status, NULL,
+        min(policies.step), CASE WHEN id = object_id THEN 'self' ELSE 'parent policy' END, 'models', id, run, round, recipe, path, status, NULL,
         id, weight_hash, NULL, NULL, NULL, NULL, NULL,
         json_object('parent_id', parent_id, 'recipe_hash', recipe_hash, 'snapshot_hash',
             snapshot_hash, 'known', true)
@@ -240,7 +255,7 @@ steps AS (
         json_object('config', config, 'recipe_hash', recipe_hash, 'parent_model_id',
             parent_model_id, 'child_model_id', child_model_id)
     FROM rounds
-    WHERE (run, round) IN (SELECT (run, round) FROM scope)
+    WHERE (run, round) IN (SELECT (run, round) FROM scope) OR child_model_id = object_id
 )
 SELECT
     step::INTEGER AS step, relation, table_name, id, run, round, name, text, label, value,
@@ -249,4 +264,4 @@ FROM steps
 ORDER BY step, relation, round, id;
 
 COMMENT ON MACRO TABLE lineage IS
-    'Everything that a pair, example, label, sample or vote was made from: lineage(''<id>'')';
+    'Everything that a training row, sample, vote, prompt or model was made from: lineage(''<id>'')';

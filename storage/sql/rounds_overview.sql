@@ -88,3 +88,24 @@ ORDER BY stages.run, stages.round;
 
 COMMENT ON VIEW rounds_overview IS
     'One row per run and round: rows per stage, accuracy before and after, the gate.';
+COMMENT ON COLUMN rounds_overview.run IS 'The run.';
+COMMENT ON COLUMN rounds_overview.round IS 'Its round, also one that is under way.';
+COMMENT ON COLUMN rounds_overview.recipe IS 'Recipe of the round; null until it has ended.';
+COMMENT ON COLUMN rounds_overview.gate_verdict IS 'What the gate decided about the child.';
+COMMENT ON COLUMN rounds_overview.gate_reasons IS 'Its reasons.';
+COMMENT ON COLUMN rounds_overview.monitor_findings IS 'What the monitors saw.';
+COMMENT ON COLUMN rounds_overview.parent_model_id IS 'Model that the round started with.';
+COMMENT ON COLUMN rounds_overview.child_model_id IS 'Model that it trained, if any.';
+COMMENT ON COLUMN rounds_overview.prompts IS 'Prompts.';
+COMMENT ON COLUMN rounds_overview.samples IS 'Samples, those of evaluation left out.';
+COMMENT ON COLUMN rounds_overview.executions IS 'Program runs, those of evaluation left out.';
+COMMENT ON COLUMN rounds_overview.accepted IS 'Program runs with the verdict accepted.';
+COMMENT ON COLUMN rounds_overview.votes IS 'Candidate answers.';
+COMMENT ON COLUMN rounds_overview.examples IS 'Rows of supervised fine-tuning.';
+COMMENT ON COLUMN rounds_overview.pairs IS 'Preference pairs.';
+COMMENT ON COLUMN rounds_overview.labels IS 'Completions labeled good or bad.';
+COMMENT ON COLUMN rounds_overview.rejections IS 'Rows that filters dropped.';
+COMMENT ON COLUMN rounds_overview.parent_accuracy IS
+    'Greedy pass@1 of the parent over all suites, its newest measurement, 0 to 1.';
+COMMENT ON COLUMN rounds_overview.child_accuracy IS
+    'Greedy pass@1 of the child over all suites, its newest measurement, 0 to 1.';

@@ -53,3 +53,13 @@ ORDER BY run, round;
 
 COMMENT ON VIEW row_counts IS
     'Per run and round: samples = selected + rejected, as a checked identity.';
+COMMENT ON COLUMN row_counts.run IS 'The run.';
+COMMENT ON COLUMN row_counts.round IS 'Its round.';
+COMMENT ON COLUMN row_counts.samples IS 'Samples that could become training rows.';
+COMMENT ON COLUMN row_counts.selected IS 'Of these, distinct ones in training rows of the round.';
+COMMENT ON COLUMN row_counts.rejected IS 'Of these, distinct ones in rejections of the round.';
+COMMENT ON COLUMN row_counts.selected_and_rejected IS
+    'Of these, distinct ones in both; never above 0.';
+COMMENT ON COLUMN row_counts.unaccounted IS
+    'Of these, distinct ones in neither; above 0 while a round is under way.';
+COMMENT ON COLUMN row_counts.balanced IS 'Whether samples = selected + rejected, and none is both.';

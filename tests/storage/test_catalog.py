@@ -16,7 +16,17 @@ from storage.schemas import doc_of
 MakeRow = Callable[..., dict[str, Any]]
 Start = Callable[..., subprocess.Popen[str]]
 
-VIEWS = [*TABLES, "rounds_overview", "row_counts"]
+VIEWS = [
+    *TABLES,
+    "rounds_overview",
+    "row_counts",
+    "answers",
+    "disagreements",
+    "worst_prompts",
+    "flaky",
+    "training_labels",
+]
+MACROS = {"lineage", "learned_from", "round_diff", "pass_rate_migration"}
 
 WRITE = """
 import sys
@@ -73,8 +83,15 @@ def test_comments_describe_tables_and_columns(warehouse: Warehouse) -> None:
     for table, schema in TABLES.items():
         for field in schema:
             assert comments[table, field.name] == doc_of(field)
+    nameless = {key for key, comment in comments.items() if not comment}
+    assert {table for table, _ in nameless} <= {"catalog_info"}
     rows = connection.execute("SELECT view_name FROM duckdb_views() WHERE comment <> ''").fetchall()
     assert {name for (name,) in rows} == set(VIEWS)
+    macros = connection.execute(
+        "SELECT function_name FROM duckdb_functions() "
+        "WHERE function_type = 'table_macro' AND NOT internal AND comment <> ''"
+    ).fetchall()
+    assert {name for (name,) in macros} == MACROS
 
 
 def test_only_the_wanted_partition_is_read(warehouse: Warehouse, make_row: MakeRow) -> None:

@@ -181,6 +181,71 @@ def test_nothing_was_learned_from_a_dropped_sample(story: Warehouse) -> None:
     }
 
 
+def test_what_was_learned_from_a_prompt(story: Warehouse) -> None:
+    rows = relations(ask(story, "FROM learned_from('q')"))
+    assert {id for _, relation, id in rows if relation == "self"} == {"q"}
+    assert {id for _, relation, id in rows if relation == "sample"} == {
+        "s0", "s1", "s2", "s3", "s4", "t1", "t2", "v1",
+    }  # fmt: skip
+    assert {(1, "pair", "p1"), (1, "example", "e1"), (1, "example", "e2")} <= rows
+    assert {(2, "trained", "m1"), (2, "trained", "m2"), (2, "rejection", "rejection-t2")} <= rows
+    assert (1, "child prompt", "q") in relations(ask(story, "FROM learned_from('q0')"))
+
+
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [
+        ("p1", {(0, "self", "p1"), (1, "trained", "m1"), (2, "descendant", "m2")}),
+        ("vote-3", {(0, "self", "vote-3"), (1, "pair", "p1"), (2, "trained", "m1")}),
+        ("score-s1", {(0, "self", "score-s1")}),
+        ("exec-s1", {(0, "self", "exec-s1"), (1, "sample", "s1"), (2, "pair", "p1")}),
+        ("m2", {(0, "self", "m2")}),
+        ("m1", {(0, "self", "m1"), (1, "trained", "m2")}),
+        ("m0", {(0, "self", "m0"), (1, "trained", "m1"), (2, "descendant", "m2")}),
+    ],
+)
+def test_what_was_learned_from_any_other_id(
+    id: str, expected: set[tuple[int, str, str]], story: Warehouse
+) -> None:
+    found = relations(ask(story, f"FROM learned_from('{id}')"))
+    assert expected <= found
+    assert len([one for one in found if one[1] == "self"]) == 1
+
+
+def test_a_score_that_decided_about_a_row_leads_to_it(story: Warehouse) -> None:
+    (row,) = story.read("examples", round=2).to_pylist()
+    story.write("examples", [row | {"score_ids": ["score-t1"]}], run="r", round=2, part="p")
+    assert relations(ask(story, "FROM learned_from('score-t1')")) == {
+        (0, "self", "score-t1"),
+        (1, "example", "e2"),
+        (2, "trained", "m2"),
+    }
+
+
+def test_what_learned_from_a_policy_from_outside(story: Warehouse) -> None:
+    rows = [row | {"policy_id": "gpt"} for row in story.read("samples", round=2).to_pylist()]
+    story.write("samples", rows, run="r", round=2, part="p")
+    found = ask(story, "FROM learned_from('gpt')")
+    assert {(row["relation"], row["id"]) for row in found} == {("trained", "m2")}
+
+
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [
+        ("q", {(0, "self", "q"), (1, "parent prompt", "q0")}),
+        ("exec-s3", {(0, "self", "exec-s3"), (1, "sample", "s3"), (2, "score", "score-s3")}),
+        ("score-s3", {(0, "self", "score-s3"), (1, "sample", "s3"), (2, "prompt", "q")}),
+        ("m1", {(0, "self", "m1"), (1, "parent policy", "m0"), (1, "round", "round-1")}),
+    ],
+)
+def test_lineage_of_any_other_id(
+    id: str, expected: set[tuple[int, str, str]], story: Warehouse
+) -> None:
+    found = relations(ask(story, f"FROM lineage('{id}')"))
+    assert expected <= found
+    assert len([one for one in found if one[1] == "self"]) == 1
+
+
 def test_the_catalog_file_tells_the_same_story(story: Warehouse) -> None:
     with duckdb.connect(str(story.root / "selfloom.duckdb"), read_only=True) as connection:
         rows = connection.sql("FROM lineage('p1')").to_arrow_table().to_pylist()
