@@ -17,6 +17,7 @@ from flows.command_options import (
     WarehouseOption,
 )
 from flows.ending import report_ending
+from flows.sandbox_commands import sandbox_app
 from flows.settings import guard_names, set_defaults
 from flows.table_commands import tables
 
@@ -214,6 +215,7 @@ def ui(
 
 
 app.add_typer(tables)
+app.add_typer(sandbox_app, name="sandbox", rich_help_panel=SERVICE)
 
 
 def main() -> None:

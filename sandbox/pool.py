@@ -240,7 +240,7 @@ class Sandbox:
         if Side.EXAMINER in attempt.sides and Side.EXAMINER not in worker.cells:
             try:
                 self._crew.start(worker, Side.EXAMINER)
-            except SandboxUnavailableError as error:
+            except (SandboxUnavailableError, OSError) as error:
                 self._bury(worker, str(error), died=False)
                 return
         self._begin_if_ready(worker, attempt)

@@ -99,7 +99,8 @@ class Crew:
             worker.start_at = None
             try:
                 self.start(worker, Side.SOLUTION)
-            except SandboxUnavailableError as error:
+            except (SandboxUnavailableError, OSError) as error:
+                # Out of processes, descriptors or memory: that passes, and no program is to blame.
                 yield worker, str(error)
 
     def try_later(self, worker: Worker) -> bool:
