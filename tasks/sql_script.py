@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from tasks.errors import DataFormatError, OptionError, SourceError, UnknownNameE
 
 Value = str | int | float | bool
 ROWS_PER_PART = 100_000
+BYTES_PER_PART = 2**27  # a part ends sooner where texts are long: two of them are in memory
+ROWS_PER_BATCH = 4_096
 
 _DECLARATION = re.compile(
     r"^SET VARIABLE (?P<name>\w+) = (?P<default>.+?);[ ]*-- (?P<kind>[A-Z]+)"
@@ -148,9 +151,9 @@ def write_query(
 ) -> int:
     """Write a query's rows as parts `<part>-0000`, `-0001`, ... and return how many there are.
 
-    Rows stream through in batches, so memory does not grow with their number. Parts of the same
-    name that an earlier call left beyond the last one are emptied, and no rows still give one
-    empty part: it says that the work was done.
+    Rows stream through in batches, so memory does not grow with their number: one part is written
+    while the query fills the next. Parts of the same name that an earlier call left beyond the last
+    one are emptied, and no rows still give one empty part: it says that the work was done.
 
     Args:
         warehouse: Where to write.
@@ -162,12 +165,21 @@ def write_query(
         part: The prefix of the parts' names.
     """
     num_rows = num_parts = 0
-    for batch in _batches(connection, query):
-        # The warehouse fills both in; comparing them row by row would cost seconds per million.
-        batch = batch.drop_columns(["run", "round"])
-        warehouse.write(table, batch, run=run, round=round, part=f"{part}-{num_parts:04d}")
-        num_rows += batch.num_rows
-        num_parts += 1
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        unfinished: Future[Path] | None = None
+        for batch in _batches(connection, query):
+            # The warehouse fills both in; comparing them row by row would cost seconds per million.
+            rows = batch.drop_columns(["run", "round"])
+            if unfinished is not None:
+                unfinished.result()
+            name = f"{part}-{num_parts:04d}"
+            unfinished = writer.submit(
+                warehouse.write, table, rows, run=run, round=round, part=name
+            )
+            num_rows += rows.num_rows
+            num_parts += 1
+        if unfinished is not None:
+            unfinished.result()
     names = {own.name for own in warehouse.parts(table, run=run, round=round)}
     last = re.compile(rf"{re.escape(part)}-(\d{{4,}})")
     stale = {m.group() for m in map(last.fullmatch, names) if m and int(m[1]) >= num_parts}
@@ -178,12 +190,15 @@ def write_query(
 
 def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
     pending: list[pa.RecordBatch] = []
-    for batch in connection.sql(query).to_arrow_reader(ROWS_PER_PART):
+    num_rows = num_bytes = 0
+    for batch in connection.sql(query).to_arrow_reader(ROWS_PER_BATCH):
         pending.append(batch)
-        if sum(one.num_rows for one in pending) >= ROWS_PER_PART:
+        num_rows += batch.num_rows
+        num_bytes += batch.nbytes
+        if num_rows >= ROWS_PER_PART or num_bytes >= BYTES_PER_PART:
             yield pa.Table.from_batches(pending)
-            pending = []
-    if sum(one.num_rows for one in pending):
+            pending, num_rows, num_bytes = [], 0, 0
+    if num_rows:
         yield pa.Table.from_batches(pending)
 
 

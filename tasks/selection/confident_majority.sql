@@ -11,6 +11,7 @@
 -- References: no
 -- After: candidates.sql
 -- Before: pick_examples.sql
+-- Columns: sample, weight, reason
 -- Parameters:
 SET VARIABLE min_share = 0.5;     -- DOUBLE in [0, 1]: smallest share of a confident majority
 SET VARIABLE min_votes = 2;       -- INTEGER in [1, inf]: smallest number of votes of one
@@ -19,7 +20,7 @@ SET VARIABLE max_per_prompt = 4;  -- INTEGER in [1, inf]: most examples of one p
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH majorities AS (
     SELECT
-        prompt_id,
+        hash(prompt_id) AS prompt,
         max(answer) FILTER (rank = 1) AS answer,
         max(count) FILTER (rank = 1) AS count,
         max(share) FILTER (rank = 1) AS share,
@@ -29,13 +30,8 @@ WITH majorities AS (
     GROUP BY prompt_id
 )
 SELECT
-    c.sample_id,
-    c.prompt_id,
-    c.text_key,
-    c.pick,
-    'chosen' AS side,
+    c.sample,
     1.0::DOUBLE AS weight,
-    0.0::DOUBLE AS margin,
     CASE
         WHEN c.reason IS NOT NULL THEN c.reason
         WHEN m.is_tied THEN 'tie'
@@ -45,4 +41,4 @@ SELECT
         WHEN c.answer <> m.answer THEN 'minority_answer'
     END AS reason
 FROM candidates AS c
-LEFT JOIN majorities AS m ON m.prompt_id = c.prompt_id;
+LEFT JOIN majorities AS m ON m.prompt = c.prompt;

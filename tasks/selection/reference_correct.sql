@@ -9,18 +9,14 @@
 -- References: yes
 -- After: candidates.sql
 -- Before: pick_examples.sql
+-- Columns: sample, weight, reason
 -- Parameters:
 SET VARIABLE max_per_prompt = 10;  -- INTEGER in [1, inf]: most examples of one prompt
 
 CREATE OR REPLACE TEMP TABLE judged AS
 SELECT
-    sample_id,
-    prompt_id,
-    text_key,
-    pick,
-    'chosen' AS side,
+    sample,
     1.0::DOUBLE AS weight,
-    0.0::DOUBLE AS margin,
     CASE
         WHEN reason IS NOT NULL THEN reason
         WHEN reference IS NULL THEN 'no_reference'

@@ -10,6 +10,7 @@
 -- References: yes
 -- After: candidates.sql
 -- Before: pair_up.sql
+-- Columns: sample, side, weight, margin, reason
 -- Parameters:
 SET VARIABLE max_pairs = 10;             -- INTEGER in [1, inf]: most pairs of one prompt
 SET VARIABLE unparsed_is_wrong = FALSE;  -- BOOLEAN: whether a sample without an answer is wrong
@@ -23,10 +24,7 @@ WITH graded AS (
     FROM candidates
 )
 SELECT
-    sample_id,
-    prompt_id,
-    text_key,
-    pick,
+    sample,
     CASE WHEN reference >= 1 THEN 'chosen' ELSE 'rejected' END AS side,
     1.0::DOUBLE AS weight,
     1.0::DOUBLE AS margin,

@@ -130,7 +130,7 @@ def select(
         num_candidates = _check_candidates(connection, run, round)
         connection.execute(
             "CREATE TEMP TABLE all_decisions "
-            "(position INTEGER, filter VARCHAR, sample_id VARCHAR, reason VARCHAR)"
+            "(position INTEGER, filter VARCHAR, sample UBIGINT, reason VARCHAR)"
         )
         for position, plan in enumerate(plans):
             given = {**place, **plan.parameters, "filter": plan.name}
@@ -140,7 +140,7 @@ def select(
             warehouse, connection, query, "rejections", run=run, round=round, part=REJECTIONS_PART
         )
         num_used = _count(
-            connection, "count(DISTINCT sample_id) FROM all_decisions WHERE reason IS NULL"
+            connection, "count(DISTINCT sample) FROM all_decisions WHERE reason IS NULL"
         )
     assert num_candidates == num_used + num_rejected, (num_candidates, num_used, num_rejected)
     return SelectionReport(num_candidates, num_used, num_rejected, tuple(made))
@@ -218,7 +218,7 @@ def _run_plan(
     connection.execute(plan.last.bind(connection, given))
     _check_decisions(connection, plan.name)
     connection.execute(
-        "INSERT INTO all_decisions SELECT $position, $filter, sample_id, reason FROM decisions",
+        "INSERT INTO all_decisions SELECT $position, $filter, sample, reason FROM decisions",
         {"position": position, "filter": plan.name},
     )
     reasons = connection.execute(
@@ -252,7 +252,7 @@ def _hide_references(connection: duckdb.DuckDBPyConnection) -> None:
 def _check_candidates(connection: duckdb.DuckDBPyConnection, run: str, round: int) -> int:
     """The number of candidates, after checking that each is there once and has its prompt."""
     total = _count(connection, "count(*) FROM candidates")
-    distinct = _count(connection, "count(DISTINCT sample_id) FROM candidates")
+    distinct = _count(connection, "count(DISTINCT sample) FROM candidates")
     if distinct < total:
         raise DataFormatError(
             f"run {run!r} round {round}: {total - distinct} samples have more than one score of "
@@ -277,7 +277,7 @@ def _check_decisions(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     total = _count(connection, "count(*) FROM decisions")
     known = _count(
         connection,
-        "count(DISTINCT sample_id) FROM decisions SEMI JOIN candidates USING (sample_id)",
+        "count(DISTINCT sample) FROM decisions SEMI JOIN candidates USING (sample)",
     )
     if not candidates == total == known:
         raise DataFormatError(

@@ -11,6 +11,7 @@
 -- References: no
 -- After: candidates.sql
 -- Before: pair_up.sql
+-- Columns: sample, side, weight, margin, reason
 -- Parameters:
 SET VARIABLE min_share = 0.5;   -- DOUBLE in [0, 1]: tau, the share that the most voted answer needs
 SET VARIABLE max_pairs = 1;     -- INTEGER in [1, inf]: most pairs of one prompt
@@ -18,7 +19,7 @@ SET VARIABLE max_pairs = 1;     -- INTEGER in [1, inf]: most pairs of one prompt
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH prompts_voted AS (
     SELECT
-        prompt_id,
+        hash(prompt_id) AS prompt,
         count(*) AS num_answers,
         min_by(answer, rank) AS best,
         max_by(answer, rank) AS worst,
@@ -29,10 +30,7 @@ WITH prompts_voted AS (
     GROUP BY prompt_id
 )
 SELECT
-    c.sample_id,
-    c.prompt_id,
-    c.text_key,
-    c.pick,
+    c.sample,
     CASE c.answer WHEN v.best THEN 'chosen' WHEN v.worst THEN 'rejected' END AS side,
     v.margin AS weight,
     v.margin AS margin,
@@ -45,4 +43,4 @@ SELECT
         WHEN c.answer NOT IN (v.best, v.worst) THEN 'middle_answer'
     END AS reason
 FROM candidates AS c
-LEFT JOIN prompts_voted AS v ON v.prompt_id = c.prompt_id;
+LEFT JOIN prompts_voted AS v ON v.prompt = c.prompt;
