@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sandbox.backends.jail import Builder
 from sandbox.backends.namespaces import NamespacesBackend
+from sandbox.environment import Surroundings, measure_environment
 from sandbox.errors import SandboxUnavailableError, SandboxUsageError
 from sandbox.judging import COMPARATORS
 from sandbox.limits import Limits
@@ -24,14 +25,14 @@ BACKENDS = tuple(_BUILDERS)
 
 
 def choose_backend(
-    name: str, limits: Limits, packages: Sequence[str | Path] = ()
+    name: str, limits: Limits, surroundings: Surroundings | None = None
 ) -> NamespacesBackend:
     """Return the first backend of this name that passes its self-test.
 
     Args:
         name: One of `BACKENDS`.
         limits: Limits that it will enforce.
-        packages: Folders of extra Python packages.
+        surroundings: What programs find around them.
 
     Raises:
         SandboxUsageError: No such name.
@@ -42,8 +43,8 @@ def choose_backend(
     failures = []
     for builder in _BUILDERS[name]:
         try:
-            check_once(NamespacesBackend(SELFTEST_LIMITS, builder, packages))
-            return NamespacesBackend(limits, builder, packages)
+            check_once(NamespacesBackend(SELFTEST_LIMITS, builder, surroundings))
+            return NamespacesBackend(limits, builder, surroundings)
         except SandboxUnavailableError as error:
             failures.append(f"- {builder}: {error}{_advice(str(error))}")
     raise SandboxUnavailableError(
@@ -77,6 +78,8 @@ def open_sandbox(
     limits: Limits | None = None,
     comparator: str = "lines",
     packages: Sequence[str | Path] = (),
+    seed: int = 0,
+    preload: Sequence[str] = (),
     programs_per_cell: int = PROGRAMS_PER_CELL,
 ) -> Sandbox:
     """Return a running sandbox; use it as a context manager.
@@ -89,6 +92,9 @@ def open_sandbox(
         comparator: How output is compared with the expected one: `lines` ignores blanks at line
             ends and empty lines at the end, `exact` ignores nothing.
         packages: Folders with extra Python packages, readable by programs.
+        seed: Of string hashes and of the global generators of `random` and a preloaded numpy, so
+            that a program prints the same in every sandbox with this seed.
+        preload: Modules to import once per cell instead of once per program, such as `numpy`.
         programs_per_cell: Programs that a cell runs before it is replaced.
 
     Raises:
@@ -106,5 +112,13 @@ def open_sandbox(
             f"comparator={comparator!r}; expected one of {', '.join(COMPARATORS)}"
         )
     limits = limits or Limits()
-    chosen = choose_backend(backend, limits, packages)
-    return Sandbox(chosen, workers, limits, COMPARATORS[comparator], programs_per_cell)
+    folders = tuple(Path(path).resolve() for path in packages)
+    surroundings = Surroundings(folders, seed, tuple(preload))
+    chosen = choose_backend(backend, limits, surroundings)
+    box = Sandbox(chosen, workers, limits, COMPARATORS[comparator], programs_per_cell)
+    try:
+        box.environment = measure_environment(box.run, limits, surroundings)
+    except BaseException:
+        box.close()
+        raise
+    return box

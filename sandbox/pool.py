@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from sandbox.backends.base import Backend
+from sandbox.environment import Environment
 from sandbox.errors import SandboxClosedError, SandboxUnavailableError
 from sandbox.exchange import Exchange, Side
 from sandbox.executions import executed, not_executed
@@ -94,6 +95,8 @@ class Sandbox:
         self._turns = Turns()
         self._runs: deque[_Run] = deque()
         self._attempts: dict[int, _Attempt] = {}
+        self.environment: Environment | None = None
+        """What programs find around them; set by `open_sandbox`."""
         self._closed = False
         self._unavailable: str | None = None
         self._crew = Crew(backend, workers)
@@ -138,7 +141,13 @@ class Sandbox:
     def describe(self) -> dict[str, object]:
         """Return what this sandbox is, as plain JSON values: backend, isolation, limits."""
         limits = dataclasses.asdict(self._limits)
-        return {**self._backend.describe(), "workers": len(self._crew.workers), "limits": limits}
+        return {
+            **self._backend.describe(),
+            "workers": len(self._crew.workers),
+            "limits": limits,
+            "comparator": self._comparator.__name__,
+            "environment": self.environment.describe() if self.environment else None,
+        }
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Execution]:
         """Run programs and judge functions; return what happened, lazily and in input order.

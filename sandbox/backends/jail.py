@@ -7,20 +7,21 @@ The same layout in two dialects: `bwrap` arguments, and a description for `cell/
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sandbox.backends.process_one import (
     CODE_PATH,
-    ENVIRONMENT,
     PACKAGE_PATH,
+    PINNED_PATH,
     PROGRAM_UID,
+    cell_environment,
     zygote_argv,
     zygote_config,
 )
-from sandbox.errors import SandboxUnavailableError, SandboxUsageError
+from sandbox.environment import Surroundings
+from sandbox.errors import SandboxUnavailableError
 from sandbox.limits import Limits
 
 Builder = Literal["bwrap", "unshare"]
@@ -40,7 +41,8 @@ class Jail:
         limits: Limits of every program.
         uid: User id of programs; None where only the caller's own can be used.
         cgroup: Whether a control group limits memory and processes.
-        packages: Folders of extra Python packages, bound read-only.
+        pinned: Folders of single packages that every program may import, bound read-only.
+        surroundings: What the caller chose; its package folders are bound read-only.
     """
 
     builder: Builder
@@ -48,7 +50,8 @@ class Jail:
     limits: Limits
     uid: int | None
     cgroup: bool
-    packages: tuple[Path, ...] = ()
+    pinned: tuple[Path, ...]
+    surroundings: Surroundings
 
 
 def interpreter() -> tuple[Path, Path]:
@@ -68,22 +71,6 @@ def interpreter() -> tuple[Path, Path]:
     return executable, prefix
 
 
-def check_packages(packages: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Return package folders as absolute paths.
-
-    Raises:
-        SandboxUsageError: One is not a folder.
-    """
-    paths = tuple(Path(path).resolve() for path in packages)
-    for path in paths:
-        if not path.is_dir():
-            raise SandboxUsageError(
-                f"packages: {path} is not a folder; give folders that hold importable packages, "
-                "for example the site-packages of a virtual environment"
-            )
-    return paths
-
-
 def _binds(jail: Jail) -> list[tuple[str, str]]:
     _, prefix = interpreter()
     binds = [("/usr", "/usr")]
@@ -98,7 +85,10 @@ def _binds(jail: Jail) -> list[tuple[str, str]]:
     cell_code = Path(__file__).resolve().parent.parent / "cell"
     binds.append((str(cell_code), f"{CODE_PATH}/sandbox/cell"))
     binds += [(f"{cell_code}/etc/{name}", f"/etc/{name}") for name in ("passwd", "group", "hosts")]
-    binds += [(str(path), f"{PACKAGE_PATH}/{i}") for i, path in enumerate(jail.packages)]
+    binds += [
+        (str(path), f"{PACKAGE_PATH}/{i}") for i, path in enumerate(jail.surroundings.packages)
+    ]
+    binds += [(str(path), f"{PINNED_PATH}/{path.name}") for path in jail.pinned]
     return binds
 
 
@@ -117,6 +107,7 @@ def _symlinks() -> list[tuple[str, str]]:
 
 
 def _zygote_argv(jail: Jail) -> list[str]:
+    given = jail.surroundings
     config = zygote_config(
         jail.limits,
         uid=jail.uid,
@@ -124,7 +115,10 @@ def _zygote_argv(jail: Jail) -> list[str]:
         # One more for process 1, which counts where programs run under its uid.
         max_processes=None if jail.cgroup else jail.limits.processes + 1,
         mount_scratch=jail.builder == "bwrap",
-        packages=[f"{PACKAGE_PATH}/{i}" for i in range(len(jail.packages))],
+        # The caller's own come first: they may bring another version of a pinned one.
+        packages=[*(f"{PACKAGE_PATH}/{i}" for i in range(len(given.packages))), PINNED_PATH],
+        seed=given.seed,
+        preload=given.preload,
     )
     return zygote_argv(str(interpreter()[0]), config)
 
@@ -139,7 +133,7 @@ def unshare_argv(jail: Jail) -> list[str]:
         "tmp_mib": jail.limits.tmp_mib,
         "tmp_inodes": jail.limits.tmp_inodes,
         "argv": _zygote_argv(jail),
-        "environment": ENVIRONMENT,
+        "environment": cell_environment(jail.surroundings.seed),
     }
     root = Path(__file__).resolve().parent.parent / "cell" / "root.py"
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup"]
@@ -162,7 +156,7 @@ def bwrap_argv(jail: Jail) -> list[str]:
     argv += ["--cap-drop", "ALL"]
     for capability in _KEPT_CAPABILITIES:
         argv += ["--cap-add", f"CAP_{capability}"]
-    for name, value in ENVIRONMENT.items():
+    for name, value in cell_environment(jail.surroundings.seed).items():
         argv += ["--setenv", name, value]
     # Folders that bwrap makes on the way to a target are closed to other users.
     for folder in ("/dev", "/etc", "/var", *_parents(jail)):

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.backends.cgroups import (
@@ -21,8 +20,9 @@ from sandbox.backends.cgroups import (
     remove_group,
     sweep_stale_groups,
 )
-from sandbox.backends.jail import Builder, Jail, check_packages, command, interpreter
+from sandbox.backends.jail import Builder, Jail, command, interpreter
 from sandbox.backends.process_one import PROGRAM_UID
+from sandbox.environment import Surroundings, default_packages, installed_folders
 from sandbox.errors import SandboxUnavailableError
 from sandbox.limits import Limits
 
@@ -129,7 +129,7 @@ class NamespacesBackend:
     Args:
         limits: Limits of every program.
         builder: `bwrap` or `unshare`.
-        packages: Folders of extra Python packages that programs may import.
+        surroundings: What the caller chose of the environment of programs.
 
     Raises:
         SandboxUnavailableError: This machine lacks something that a cell cannot do without.
@@ -140,12 +140,13 @@ class NamespacesBackend:
     image_digest: str | None = None
 
     def __init__(
-        self, limits: Limits, builder: Builder, packages: Sequence[str | Path] = ()
+        self, limits: Limits, builder: Builder, surroundings: Surroundings | None = None
     ) -> None:
         self._limits = limits
         self._builder = builder
         self._builder_path = find_builder(builder)
-        self._packages = check_packages(packages)
+        self._surroundings = surroundings or Surroundings()
+        self._pinned = installed_folders(default_packages())
         interpreter()
         if platform.machine() not in ("x86_64", "aarch64"):
             raise SandboxUnavailableError(
@@ -175,7 +176,8 @@ class NamespacesBackend:
             limits=self._limits,
             uid=uid,
             cgroup=self._hierarchy is not None,
-            packages=self._packages,
+            pinned=self._pinned,
+            surroundings=self._surroundings,
         )
         group = None
         if self._hierarchy is not None:
@@ -200,7 +202,8 @@ class NamespacesBackend:
             "own_uid": os.geteuid() == 0,
             "limits_enforced_by": self.limits_enforced_by,
             "python": platform.python_version(),
-            "packages": [str(path) for path in self._packages],
+            "packages": [str(path) for path in self._surroundings.packages],
+            "preload": list(self._surroundings.preload),
             "network": "none",
         }
 

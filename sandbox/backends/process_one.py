@@ -8,6 +8,8 @@ from sandbox.limits import Limits
 
 CODE_PATH = "/opt/selfloom"
 PACKAGE_PATH = "/opt/packages"
+# The same for all backends: a program may print where it imported numpy from.
+PINNED_PATH = f"{PACKAGE_PATH}/image"
 
 # High enough to belong to nobody; named `program` in the cell's /etc/passwd. Never 0: in a user
 # namespace its root owns the /proc entries of process 1.
@@ -21,7 +23,8 @@ PRELOAD = (
     "time", "typing",
 )  # fmt: skip
 
-# Fixed, so that a program prints the same on every machine; no name of it comes from the host.
+# Fixed, so that a program prints the same on every machine; no name of it comes from the host. The
+# hash seed is that of the sandbox, see `cell_environment`.
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/tmp",
@@ -37,6 +40,15 @@ ENVIRONMENT = {
 }
 
 
+def cell_environment(seed: int) -> dict[str, str]:
+    """Return the environment variables of every program.
+
+    Args:
+        seed: Of string hashes; they order sets.
+    """
+    return {**ENVIRONMENT, "PYTHONHASHSEED": str(seed)}
+
+
 def zygote_config(
     limits: Limits,
     *,
@@ -45,6 +57,8 @@ def zygote_config(
     max_processes: int | None,
     mount_scratch: bool,
     packages: Sequence[str],
+    seed: int = 0,
+    preload: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the configuration of process 1; plain JSON values.
 
@@ -55,6 +69,8 @@ def zygote_config(
         max_processes: Limit of processes of the uid; None where a control group counts them.
         mount_scratch: Whether process 1 still has to mount the writable folders.
         packages: Folders, as the cell sees them, that programs may import from.
+        seed: Of hashes and of the global generators of random numbers.
+        preload: Modules to import once per cell, beside `PRELOAD`.
     """
     return {
         "wall_s": limits.wall_s,
@@ -69,11 +85,12 @@ def zygote_config(
         "processes": max_processes,
         "cgroup": cgroup,
         "uid": uid,
-        "environment": ENVIRONMENT,
+        "environment": cell_environment(seed),
         "mount_scratch": mount_scratch,
         "code_path": CODE_PATH,
         "packages": list(packages),
-        "preload": list(PRELOAD),
+        "preload": [*PRELOAD, *preload],
+        "seed": seed,
     }
 
 

@@ -10,7 +10,6 @@ import gc
 import importlib
 import json
 import os
-import random
 import resource
 import select
 import signal
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 from sandbox.cell import frames, runner
 from sandbox.cell.channel import read_exactly
 from sandbox.cell.feed import Feed
+from sandbox.cell.fixed import fix_what_varies
 from sandbox.cell.frames import Killed, Kind, Mode, Seen
 from sandbox.cell.lockdown import lock_down
 from sandbox.cell.meter import measure_cell, withheld_ns
@@ -354,8 +354,7 @@ def _warm_up(config: dict[str, Any]) -> None:
     sys.path.extend(config["packages"])
     for name in config["preload"]:
         importlib.import_module(name)
-    # Same draws on every run: a training row must be reproducible from its program.
-    random.seed(0)
+    fix_what_varies(config["seed"])
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "strict")):
         stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
