@@ -53,6 +53,14 @@ def _mounts(mountinfo: str) -> list[tuple[str, str, str, str]]:
     return found
 
 
+def _own_paths(cgroup: str) -> dict[str, str]:
+    own = {}
+    for line in cgroup.splitlines():
+        _, names, path = line.split(":", 2)
+        own.update(dict.fromkeys(names.split(","), path))
+    return own
+
+
 def _own_folder(root: str, point: str, path: str) -> Path | None:
     relative = os.path.relpath(path, root) if root != "/" else path.lstrip("/")
     folder = Path(point) / relative
@@ -118,17 +126,54 @@ def find_hierarchy(proc: Path = Path("/proc/self")) -> Hierarchy | None:
     """
     try:
         mounts = _mounts((proc / "mountinfo").read_text())
-        lines = (proc / "cgroup").read_text().splitlines()
+        own = _own_paths((proc / "cgroup").read_text())
     except OSError:
         return None
-    own = {}
-    for line in lines:
-        _, names, path = line.split(":", 2)
-        own.update(dict.fromkeys(names.split(","), path))
     return _find_v1(mounts, own) or _find_v2(mounts, own)
 
 
-class Group:
+class Counters:
+    """What the kernel counts in one control group, whoever made it.
+
+    Args:
+        version: 1 or 2.
+        folders: Controller name to the group's folder; one entry `all` for version 2.
+    """
+
+    def __init__(self, version: int, folders: dict[str, Path]) -> None:
+        self._version = version
+        self.folders = folders
+        self._memory = folders.get("memory") or folders["all"]
+        self._pids = folders.get("pids") or folders["all"]
+        # Elsewhere the highest use cannot be reset, so it cannot speak for a single program:
+        # version 2 before Linux 6.12, and groups of a container engine that runs as root.
+        self._counts_peak = version == 1 and os.access(
+            self._memory / "memory.max_usage_in_bytes", os.W_OK
+        )
+
+    def usage(self) -> Usage:
+        """Return the counters now."""
+        if self._version == 1:
+            cpu_folder = self.folders.get("cpuacct")
+            cpu = int((cpu_folder / "cpuacct.usage").read_bytes()) if cpu_folder else None
+            oom = _field(self._memory / "memory.oom_control", b"oom_kill")
+        else:
+            used = _field(self._memory / "cpu.stat", b"usage_usec")
+            cpu = used * 1000 if used is not None else None
+            oom = _field(self._memory / "memory.events", b"oom_kill")
+        peak = None
+        if self._counts_peak:
+            peak = int((self._memory / "memory.max_usage_in_bytes").read_bytes())
+        refused = _field(self._pids / "pids.events", b"max")
+        return Usage(cpu, oom or 0, refused or 0, peak)
+
+    def reset_peak(self) -> None:
+        """Start a new measurement of the highest memory use, where the kernel can."""
+        if self._counts_peak:
+            (self._memory / "memory.max_usage_in_bytes").write_bytes(b"0")
+
+
+class Group(Counters):
     """The control group of one cell.
 
     Args:
@@ -141,12 +186,10 @@ class Group:
     def __init__(
         self, hierarchy: Hierarchy, name: str, *, memory_bytes: int, processes: int
     ) -> None:
-        self._version = hierarchy.version
-        self.folders = {key: folder / name for key, folder in hierarchy.folders.items()}
-        for folder in self.folders.values():
+        folders = {key: folder / name for key, folder in hierarchy.folders.items()}
+        for folder in folders.values():
             folder.mkdir(exist_ok=True)
-        self._memory = self.folders.get("memory") or self.folders["all"]
-        self._pids = self.folders.get("pids") or self.folders["all"]
+        super().__init__(hierarchy.version, folders)
         if self._version == 1:
             (self._memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
             self._optional("memory.memsw.limit_in_bytes", str(memory_bytes))
@@ -160,27 +203,6 @@ class Group:
         if (self._memory / name).exists():
             (self._memory / name).write_text(value)
 
-    def usage(self) -> Usage:
-        """Return the counters now."""
-        if self._version == 1:
-            cpu_folder = self.folders.get("cpuacct")
-            cpu = int((cpu_folder / "cpuacct.usage").read_bytes()) if cpu_folder else None
-            oom = _field(self._memory / "memory.oom_control", b"oom_kill")
-            peak = int((self._memory / "memory.max_usage_in_bytes").read_bytes())
-        else:
-            used = _field(self._memory / "cpu.stat", b"usage_usec")
-            cpu = used * 1000 if used is not None else None
-            oom = _field(self._memory / "memory.events", b"oom_kill")
-            # Not resettable before Linux 6.12, so it cannot speak for a single program.
-            peak = None
-        refused = _field(self._pids / "pids.events", b"max")
-        return Usage(cpu, oom or 0, refused or 0, peak)
-
-    def reset_peak(self) -> None:
-        """Start a new measurement of the highest memory use, where the kernel can."""
-        if self._version == 1:
-            (self._memory / "memory.max_usage_in_bytes").write_bytes(b"0")
-
 
 def _field(path: Path, name: bytes) -> int | None:
     try:
@@ -190,6 +212,34 @@ def _field(path: Path, name: bytes) -> int | None:
                 return int(value)
     except OSError:
         return None
+    return None
+
+
+def find_counters(pid: int, part_of_name: str, proc: Path = Path("/proc")) -> Counters | None:
+    """Return the counters of the group that a process is in, None where they cannot be seen.
+
+    Args:
+        pid: A process of the group.
+        part_of_name: What the group's path must contain: proof that the process id means here
+            what it means to whoever gave it to us.
+        proc: Where the process file system is mounted.
+    """
+    try:
+        mounts = _mounts((proc / "self" / "mountinfo").read_text())
+        own = _own_paths((proc / str(pid) / "cgroup").read_text())
+    except OSError:
+        return None
+    folders: dict[str, Path] = {}
+    for kind, root, point, options in mounts:
+        names = set(_V1_CONTROLLERS) & set(options.split(",")) if kind == "cgroup" else {""}
+        for name in names & set(own):
+            folder = _own_folder(root, point, own[name])
+            if folder is not None and part_of_name in str(folder):
+                folders[name] = folder
+    if {"memory", "pids"} <= set(folders):
+        return Counters(1, {name: folder for name, folder in folders.items() if name})
+    if "" in folders and (folders[""] / "memory.events").exists():
+        return Counters(2, {"all": folders[""]})
     return None
 
 

@@ -1,0 +1,341 @@
+"""The `docker` backend: one warm, locked-down container per cell, its first process the zygote."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.backends.attachment import Attachment
+from sandbox.backends.cgroups import Counters, Usage, find_counters
+from sandbox.backends.container_options import (
+    OWNER_LABEL,
+    container_config,
+    host_config,
+    is_orphan,
+    isolation_of,
+)
+from sandbox.backends.engine import (
+    BUILD_COMMAND,
+    connect,
+    explained,
+    find_endpoint,
+    image_id,
+    open_socket,
+    shares_processes,
+)
+from sandbox.backends.process_one import PROGRAM_UID
+from sandbox.environment import Surroundings
+from sandbox.errors import SandboxUnavailableError
+from sandbox.image.tags import image_tag
+from sandbox.limits import Limits
+
+_CALL_TIMEOUT_S = 20.0
+# How long a restart of the engine may take before cells are given up.
+_PATIENCE_S = 20.0
+_RETRY_S = 0.25
+# Where the engine maps user ids, only the first 65,536 exist in a container.
+_MAPPED_UID = 60_000
+
+
+class ContainerCell:
+    """One container, from its creation to its removal, both of which happen in a thread.
+
+    Args:
+        launch: Makes, attaches and starts a container, calling its second argument with the id
+            as soon as there is one; returns its counters.
+        remove: Removes the container of an id; returns whether it is gone.
+    """
+
+    def __init__(
+        self,
+        launch: Callable[[Attachment, Callable[[str], None]], Counters | None],
+        remove: Callable[[str], bool],
+    ) -> None:
+        self.container_id: str | None = None
+        self._launch = launch
+        self._remove = remove
+        self._channel = Attachment()
+        self._counters: Counters | None = None
+        self._last: Usage | None = None
+        self._stopped = threading.Event()
+        self._gone = threading.Event()
+        # A daemon: a process that forgets to close its sandbox must still be able to end.
+        threading.Thread(target=self._live, name="selfloom-container", daemon=True).start()
+
+    def _live(self) -> None:
+        try:
+            self._counters = self._launch(self._channel, self._name)
+        except Exception as error:
+            self._channel.fail(str(error))
+        self._stopped.wait()
+        if self.container_id is None or self._remove(self.container_id):
+            self._gone.set()
+
+    def _name(self, container_id: str) -> None:
+        self.container_id = container_id
+
+    @property
+    def read_fd(self) -> int:
+        """Becomes readable when the cell sent something."""
+        return self._channel.read_fd
+
+    @property
+    def write_fd(self) -> int:
+        """Becomes writable when the cell can take more."""
+        return self._channel.write_fd
+
+    @property
+    def ended(self) -> bool:
+        """Whether the container is gone, or never came."""
+        return self._channel.ended
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return what the cell sent; empty when it ended, BlockingIOError when nothing is there."""
+        return self._channel.read(max_bytes)
+
+    def write(self, data: memoryview) -> int:
+        """Send a part of `data` to the cell; return its length."""
+        return self._channel.write(data)
+
+    def usage(self) -> Usage | None:
+        """Return the kernel's counters of the cell, None where they cannot be seen."""
+        if self._counters is not None:
+            try:
+                self._last = self._counters.usage()
+            except OSError:
+                return self._last  # The container ended a moment ago, and its group with it.
+        return self._last
+
+    def reset_peak(self) -> None:
+        """Start a new measurement of the highest memory use."""
+        if self._counters is not None:
+            try:
+                self._counters.reset_peak()
+            except OSError:
+                return  # As above.
+
+    def complaint(self) -> str:
+        """Return why there is no container, or what it wrote to standard error."""
+        return self._channel.complaint()
+
+    def stop(self) -> None:
+        """Begin to end the cell; returns at once, may be repeated."""
+        self._channel.close()
+        self._stopped.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the container is removed, waiting at most this long."""
+        return self._gone.wait(timeout_s)
+
+
+class ContainersBackend:
+    """Builds cells from containers of a Docker engine.
+
+    Args:
+        limits: Limits of every program.
+        runtime: The engine's runtime, None for its default.
+        surroundings: What the caller chose of the environment of programs; the engine must see
+            its package folders under the same paths.
+
+    Raises:
+        SandboxUnavailableError: No engine, no image or no such runtime; says what to do.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self,
+        limits: Limits,
+        runtime: str | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        self._limits = limits
+        self._surroundings = surroundings or Surroundings()
+        self._endpoint = find_endpoint()
+        with open_socket(self._endpoint) as connection:
+            # Without their counters, process 1 has to watch the memory of programs itself.
+            self._counted = shares_processes(connection)
+        self._engine = connect(_CALL_TIMEOUT_S, self._endpoint)
+        self._lock = threading.Lock()
+        self._spares: list[ContainerCell] = []
+        self._slots: set[int] = set()
+        self._worked = False
+        self._lost = ""
+        self._closed = False
+        try:
+            self._tag = image_tag()
+            self._find_image()
+            with explained("the container engine"):
+                info = self._engine.info()
+            self._runtime = self._find_runtime(info, runtime)
+            options = str(info.get("SecurityOptions"))
+            mapped = "name=userns" in options or "name=rootless" in options
+            self._create = {
+                "image": self.image_digest,
+                "host_config": host_config(
+                    self._engine, limits, runtime=runtime, surroundings=self._surroundings
+                ),
+                **container_config(
+                    limits,
+                    uid=_MAPPED_UID if mapped else PROGRAM_UID,
+                    counted=self._counted,
+                    surroundings=self._surroundings,
+                ),
+            }
+            self._facts = {
+                "engine": str(info.get("ServerVersion")),
+                "user_ids_mapped": mapped,
+                "cgroup_version": str(info.get("CgroupVersion", "1")),
+            }
+            self._sweep_orphans()
+        except BaseException:
+            self.close()
+            raise
+
+    def _find_image(self) -> None:
+        found = image_id(self._engine, self._tag)
+        if found is None:
+            raise SandboxUnavailableError(
+                f"the engine at {self._endpoint.url} has no image {self._tag}; build it once: "
+                f"{BUILD_COMMAND}"
+            )
+        self.image_digest: str | None = found
+
+    def _find_runtime(self, info: dict[str, Any], runtime: str | None) -> str:
+        known: dict[str, dict[str, Any]] = info.get("Runtimes") or {}
+        name = runtime or str(info.get("DefaultRuntime", "runc"))
+        if runtime is not None and runtime not in known:
+            raise SandboxUnavailableError(
+                f"the engine at {self._endpoint.url} has no runtime {runtime!r}, only "
+                f"{', '.join(sorted(known))}; install it and add it to the engine's daemon.json"
+            )
+        self.isolation = isolation_of(name)
+        if self.isolation == "container":  # It may be known under another name.
+            self.isolation = isolation_of(str(known.get(name, {}).get("path", "")))
+        return name
+
+    def _sweep_orphans(self) -> None:
+        with explained("looking for containers that were left over"):
+            found = self._engine.containers(all=True, filters={"label": OWNER_LABEL})
+        for container in found:
+            if is_orphan(container["Labels"][OWNER_LABEL]):
+                self._remove_once(container["Id"])
+
+    @property
+    def limits_enforced_by(self) -> str:
+        """What enforces limits of memory and processes."""
+        version = self._facts["cgroup_version"]
+        return f"cgroup-v{version}" if self._counted else f"cgroup-v{version}+polling"
+
+    def start_cell(self, slot: int) -> ContainerCell:
+        """Start a cell; it is usable once it sent its first frame.
+
+        Never waits: the container is made by a thread, and the first cell that is replaced makes
+        the backend keep a spare one.
+
+        Raises:
+            SandboxUnavailableError: The engine went away and did not come back.
+        """
+        with self._lock:
+            if self._lost:
+                raise SandboxUnavailableError(self._lost)
+            cell = self._take_spare() or self._new_cell()
+            if slot in self._slots and not self._spares and not self._closed:
+                self._spares.append(self._new_cell())
+            self._slots.add(slot)
+            return cell
+
+    def _take_spare(self) -> ContainerCell | None:
+        while self._spares:
+            spare = self._spares.pop()
+            if not spare.ended:
+                return spare
+            spare.stop()
+        return None
+
+    def _new_cell(self) -> ContainerCell:
+        return ContainerCell(self._launch, self._remove)
+
+    def close(self) -> None:
+        """Remove the spare containers; may be repeated."""
+        with self._lock:
+            self._closed = True
+            spares, self._spares = self._spares, []
+        for spare in spares:
+            spare.stop()
+        for spare in spares:
+            spare.wait(_CALL_TIMEOUT_S)
+
+    # --- in the threads of cells -----------------------------------------------------------------
+
+    def _launch(self, channel: Attachment, name: Callable[[str], None]) -> Counters | None:
+        deadline = time.monotonic() + (_PATIENCE_S if self._worked else 0)
+        while True:
+            try:
+                with explained("starting a container"):
+                    counters = self._launch_once(channel, name)
+                self._worked = True
+                return counters
+            except SandboxUnavailableError as error:
+                if time.monotonic() < deadline and not channel.closed:
+                    time.sleep(_RETRY_S)
+                    continue
+                if self._worked:
+                    self._lost = str(error)
+                raise
+
+    def _launch_once(self, channel: Attachment, name: Callable[[str], None]) -> Counters | None:
+        container_id = str(self._engine.create_container(**self._create)["Id"])
+        name(container_id)
+        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        connection = self._engine.attach_socket(container_id, params=streams)
+        try:
+            self._engine.start(container_id)
+            counters = self._find_counters(container_id)
+            channel.connect(connection.fileno())
+        finally:
+            connection.close()
+        return counters
+
+    def _find_counters(self, container_id: str) -> Counters | None:
+        if not self._counted:
+            return None
+        pid = self._engine.inspect_container(container_id)["State"]["Pid"]
+        return find_counters(pid, container_id)
+
+    def _remove(self, container_id: str) -> bool:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._remove_once(container_id):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_RETRY_S / 10)
+        return True
+
+    def _remove_once(self, container_id: str) -> bool:
+        """Kill and remove a container; return whether it is gone."""
+        from docker.errors import DockerException, NotFound
+        from requests.exceptions import RequestException
+
+        try:
+            self._engine.remove_container(container_id, force=True, v=True)
+        except NotFound:
+            return True
+        except (DockerException, RequestException):
+            return False  # Gone engine, or a removal that is going on.
+        return True
+
+    def describe(self) -> dict[str, object]:
+        """Return facts about the backend as plain JSON values."""
+        return {
+            "backend": self.name,
+            "isolation": self.isolation,
+            "runtime": self._runtime,
+            "endpoint": self._endpoint.url,
+            "image": self._tag,
+            "image_digest": self.image_digest,
+            "limits_enforced_by": self.limits_enforced_by,
+            "packages": [str(path) for path in self._surroundings.packages],
+            "preload": list(self._surroundings.preload),
+            "network": "none",
+            **self._facts,
+        }
