@@ -1,9 +1,12 @@
 """Opens a sandbox: chooses a backend that works here, proves it, and refuses otherwise."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
+from sandbox.backends.base import Backend
+from sandbox.backends.containers import ContainersBackend
 from sandbox.backends.jail import Builder
 from sandbox.backends.namespaces import NamespacesBackend
 from sandbox.environment import Surroundings, measure_environment
@@ -14,23 +17,36 @@ from sandbox.pool import PROGRAMS_PER_CELL, Sandbox
 from sandbox.selftest import LIMITS as SELFTEST_LIMITS
 from sandbox.selftest import check_once
 
-# In order of preference: bubblewrap may be allowed where plain user namespaces are not.
-_BUILDERS: dict[str, tuple[Builder, ...]] = {
-    "auto": ("bwrap", "unshare"),
-    "namespaces": ("bwrap", "unshare"),
-    "namespaces:bwrap": ("bwrap",),
-    "namespaces:unshare": ("unshare",),
+Factory = Callable[[Limits], Backend]
+
+BACKENDS = (
+    "auto",
+    *("namespaces", "namespaces:bwrap", "namespaces:unshare"),
+    *("docker", "docker:RUNTIME"),
+)
+# What `auto` and `namespaces` stand for, the strongest wall first. Bubblewrap may be allowed where
+# plain user namespaces are not.
+_STAND_FOR = {
+    "auto": ("docker:runsc", "docker", "namespaces:bwrap", "namespaces:unshare"),
+    "namespaces": ("namespaces:bwrap", "namespaces:unshare"),
 }
-BACKENDS = tuple(_BUILDERS)
 
 
-def choose_backend(
-    name: str, limits: Limits, surroundings: Surroundings | None = None
-) -> NamespacesBackend:
+def _factory(name: str, surroundings: Surroundings | None) -> Factory:
+    """Return what makes backends of a name; raises SandboxUsageError when there is none."""
+    kind, colon, detail = name.partition(":")
+    if kind == "docker" and bool(colon) == bool(detail):
+        return lambda limits: ContainersBackend(limits, detail or None, surroundings)
+    if kind == "namespaces" and detail in get_args(Builder):
+        return lambda limits: NamespacesBackend(limits, cast(Builder, detail), surroundings)
+    raise SandboxUsageError(f"backend={name!r}; expected one of {', '.join(BACKENDS)}")
+
+
+def choose_backend(name: str, limits: Limits, surroundings: Surroundings | None = None) -> Backend:
     """Return the first backend of this name that passes its self-test.
 
     Args:
-        name: One of `BACKENDS`.
+        name: One of `BACKENDS`, with the name of an engine's runtime for `RUNTIME`.
         limits: Limits that it will enforce.
         surroundings: What programs find around them.
 
@@ -38,15 +54,19 @@ def choose_backend(
         SandboxUsageError: No such name.
         SandboxUnavailableError: None works here; says why each one does not.
     """
-    if name not in _BUILDERS:
-        raise SandboxUsageError(f"backend={name!r}; expected one of {', '.join(BACKENDS)}")
     failures = []
-    for builder in _BUILDERS[name]:
+    for candidate in _STAND_FOR.get(name, (name,)):
+        factory = _factory(candidate, surroundings)
         try:
-            check_once(NamespacesBackend(SELFTEST_LIMITS, builder, surroundings))
-            return NamespacesBackend(limits, builder, surroundings)
+            tested = factory(SELFTEST_LIMITS)
+            try:
+                check_once(tested)
+            finally:
+                tested.close()
+            return factory(limits)
         except SandboxUnavailableError as error:
-            failures.append(f"- {builder}: {error}{_advice(str(error))}")
+            label = candidate.removeprefix("namespaces:")
+            failures.append(f"- {label}: {error}{_advice(str(error))}")
     raise SandboxUnavailableError(
         f"no sandbox works on this machine (backend={name!r}), so no program was run:\n"
         + "\n".join(failures)
@@ -85,8 +105,9 @@ def open_sandbox(
     """Return a running sandbox; use it as a context manager.
 
     Args:
-        backend: `auto`, `namespaces`, or one builder of it: `namespaces:bwrap`,
-            `namespaces:unshare`.
+        backend: `docker` (containers of a Docker engine), `docker:RUNTIME` (the same with another
+            runtime of the engine, for example `docker:runsc`), `namespaces` or one builder of it
+            (`namespaces:bwrap`, `namespaces:unshare`), `auto` for the strongest that works here.
         workers: Programs that run at once; None for the number of usable CPUs.
         limits: Limits of every program; None for the defaults of `Limits`.
         comparator: How output is compared with the expected one: `lines` ignores blanks at line

@@ -21,6 +21,13 @@ _ROOT_ENTRIES = frozenset(
     {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32"}
     | {"opt", "proc", "sbin", "tmp", "usr", "var"}
 )
+# Always there in an image, and empty.
+_IMAGE_ENTRIES = frozenset(
+    {".dockerenv", "boot", "home", "media", "mnt", "root", "run", "srv", "sys"}
+)
+# Where a container may have something mounted: the files that the engine writes for it, its own
+# kernel file systems and scratch folders, and package folders of the caller.
+_MOUNTS = r"/|/(proc|sys|dev)(/.*)?|/tmp|/etc/(hosts|hostname|resolv\.conf)|/opt/packages/\d+"
 
 
 class Canary(NamedTuple):
@@ -43,11 +50,18 @@ def _prints(text: str) -> Callable[[Execution], bool]:
     )
 
 
-def _only_root_entries(execution: Execution) -> bool:
-    allowed = _ROOT_ENTRIES | {interpreter()[1].parts[1]}
-    return execution.verdict is Verdict.ACCEPTED and set(execution.stdout.split()) <= allowed
+def _only_root_entries(of_an_image: bool) -> Callable[[Execution], bool]:
+    allowed = _ROOT_ENTRIES | (_IMAGE_ENTRIES if of_an_image else {interpreter()[1].parts[1]})
+    return lambda execution: (
+        execution.verdict is Verdict.ACCEPTED and set(execution.stdout.split()) <= allowed
+    )
 
 
+_FOREIGN_MOUNTS = """
+    import re
+    points = [line.split()[4] for line in open("/proc/self/mountinfo")]
+    print([point for point in points if not re.fullmatch({mounts!r}, point)])
+"""
 _NETWORK = """
     import socket
     for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET):
@@ -118,13 +132,22 @@ _FORKS = """
 LIMITS = Limits(wall_s=20.0, cpu_s=10.0, memory_mib=128, processes=16)
 
 
-def canaries(limits: Limits) -> list[Canary]:
-    """Return the canaries, in an order that matters: `nothing stays` looks for what came before."""
+def canaries(limits: Limits, *, of_an_image: bool) -> list[Canary]:
+    """Return the canaries, in an order that matters: `nothing stays` looks for what came before.
+
+    Args:
+        limits: Limits of the backend.
+        of_an_image: Whether the cell's files come from an image and not from this machine.
+    """
     forks = textwrap.dedent(_FORKS).format(processes=limits.processes)
     found = [
         Canary("programs run", "print(1 + 1)", _prints("2")),
         Canary("no network", _NETWORK, _prints("done")),
-        Canary("no host files", "import os; print(*os.listdir('/'))", _only_root_entries),
+        Canary(
+            "no host files",
+            "import os; print(*os.listdir('/'))",
+            _only_root_entries(of_an_image),
+        ),
         Canary("no privileges", _PRIVILEGES, _prints("1 2 0 0 0 0 -1 -1")),
         Canary("read-only system", _WRITES, _prints("done")),
         Canary(
@@ -147,6 +170,9 @@ def canaries(limits: Limits) -> list[Canary]:
             lambda execution: execution.verdict is Verdict.EARLY_EXIT,
         ),
     ]
+    if of_an_image:
+        mounts = textwrap.dedent(_FOREIGN_MOUNTS).format(mounts=_MOUNTS)
+        found.append(Canary("no host folders", mounts, _prints("[]")))
     return [canary._replace(source=textwrap.dedent(canary.source).strip()) for canary in found]
 
 
@@ -173,7 +199,7 @@ def run_canaries(backend: Backend) -> list[Finding]:
     Raises:
         SandboxUnavailableError: A cell does not start.
     """
-    chosen = canaries(LIMITS)
+    chosen = canaries(LIMITS, of_an_image=backend.image_digest is not None)
     with Sandbox(backend, 1, LIMITS, compare_lines) as box:
         programs = [Program(id=canary.name, source=canary.source) for canary in chosen]
         executions = list(box.run(programs))

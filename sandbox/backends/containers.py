@@ -265,6 +265,7 @@ class ContainersBackend:
             spare.stop()
         for spare in spares:
             spare.wait(_CALL_TIMEOUT_S)
+        self._engine.close()
 
     # --- in the threads of cells -----------------------------------------------------------------
 

@@ -28,7 +28,7 @@ Builder = Literal["bwrap", "unshare"]
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _REPLACED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run")
-_KEPT_CAPABILITIES = ("SYS_ADMIN", "SETPCAP", "SETUID", "SETGID", "KILL")
+_KEPT_CAPABILITIES = ("SYS_ADMIN", "SETPCAP", "SETUID", "SETGID", "KILL", "SYS_RESOURCE")
 
 
 @dataclass(frozen=True, slots=True)

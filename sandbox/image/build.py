@@ -16,7 +16,7 @@ from sandbox.image.root import (
     pack_root,
     why_no_debootstrap,
 )
-from sandbox.image.tags import HERE, base_tag, cell_sources, image_tag
+from sandbox.image.tags import HERE, base_tag, cell_sources, image_tag, root_tag
 
 Source = Literal["auto", "debootstrap", "registry"]
 
@@ -55,23 +55,23 @@ def _build(
         _follow(messages, progress, tag)
 
 
-def _build_base(
-    engine: Any, machine: str, root: str | None, mirror: str | None, progress: Progress
-) -> None:
-    """Build the base image on an image of a registry, or on a new system where `root` is None."""
+def _import_root(engine: Any, mirror: str | None, progress: Progress) -> None:
+    """Make the image of a new system, unless the engine has it."""
+    if image_id(engine, root_tag()) is not None:
+        return
     with tempfile.TemporaryDirectory(prefix="selfloom-image-") as scratch:
-        context = Path(scratch, "context")
-        context.mkdir()
-        install_packages(context / "packages", machine, progress)
-        if root is None:
-            make_root(Path(scratch, "root"), mirror, progress)
-            archive = Path(scratch, "root.tar")
-            pack_root(Path(scratch, "root"), archive)
-            root = base_tag().replace("selfloom-base:", "selfloom-root:")
-            progress(f"importing {archive.stat().st_size >> 20} MiB as {root}")
-            with archive.open("rb") as data, explained(f"importing {root}"):
-                engine.import_image_from_data(data, repository=root, tag=None)
-        _build(engine, context, "base.Dockerfile", base_tag(), {"ROOT": root}, progress)
+        archive = Path(scratch, "root.tar")
+        make_root(Path(scratch, "root"), mirror, progress)
+        pack_root(Path(scratch, "root"), archive)
+        progress(f"importing {archive.stat().st_size >> 20} MiB as {root_tag()}")
+        with archive.open("rb") as data, explained(f"importing {root_tag()}"):
+            engine.import_image_from_data(data, repository=root_tag())
+
+
+def _build_base(engine: Any, machine: str, root: str, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(prefix="selfloom-image-") as scratch:
+        install_packages(Path(scratch, "packages"), machine, progress)
+        _build(engine, Path(scratch), "base.Dockerfile", base_tag(), {"ROOT": root}, progress)
 
 
 def _build_cell(engine: Any, progress: Progress) -> None:
@@ -128,14 +128,15 @@ def _build_base_from(
         reason = why_no_debootstrap(machine)
         try:
             if reason is None:
-                return _build_base(engine, machine, None, mirror, progress)
+                _import_root(engine, mirror, progress)
+                return _build_base(engine, machine, root_tag(), progress)
         except SandboxUnavailableError as error:
             reason = str(error)
         failures.append(f"- debootstrap: {reason}")
         progress(failures[-1])
     if source != "debootstrap":
         try:
-            return _build_base(engine, machine, root, None, progress)
+            return _build_base(engine, machine, root, progress)
         except SandboxUnavailableError as error:
             failures.append(f"- {root} from a registry: {error}")
     raise SandboxUnavailableError("the image cannot be built here:\n" + "\n".join(failures))

@@ -28,12 +28,15 @@ def _files(*names: str) -> list[tuple[str, bytes]]:
     return [(name, (HERE / name).read_bytes()) for name in names]
 
 
+def root_tag() -> str:
+    """Return the name of the image with the bare system that debootstrap made."""
+    return "selfloom-root:" + _hash([("root", " ".join((SUITE, *SYSTEM_PACKAGES)).encode())])
+
+
 def base_tag() -> str:
     """Return the name of the image with the system and the pinned packages."""
-    root = " ".join((SUITE, *SYSTEM_PACKAGES)).encode()
-    return "selfloom-base:" + _hash(
-        [("root", root), *_files("base.Dockerfile", "requirements.txt")]
-    )
+    recipe = _files("base.Dockerfile", "requirements.txt")
+    return "selfloom-base:" + _hash([("root", root_tag().encode()), *recipe])
 
 
 def cell_sources() -> list[Path]:
