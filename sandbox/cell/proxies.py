@@ -1,0 +1,429 @@
+"""What stands in for the solution where its tests run: every use asks the solution's own process.
+
+Only plain values come back, so `==` in a test is Python's own. Objects of a class under test stay
+where they are and are used through a stand-in; two of them are never compared, because only their
+own process could say whether they are equal.
+"""
+
+import builtins
+import os
+import threading
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from sandbox.cell.channel import Channel
+from sandbox.cell.decoding import decode
+from sandbox.cell.encoding import encode
+from sandbox.cell.frames import RecordKind
+from sandbox.cell.values import Reference, TooLargeError, UnencodableError
+
+_getpid = os.getpid
+# Raised inside of `map` or a generator, these would end a test's loop early.
+_NEVER_RAISED = (StopIteration, StopAsyncIteration)
+
+
+class SolutionError(Exception):
+    """The solution raised something that is no exception of Python's own."""
+
+
+class TestStopped(BaseException):
+    """This test cannot go on, whatever it catches; see `Remote.stopped`."""
+
+    __test__ = False
+
+
+class Remote:
+    """The way to the solution.
+
+    Attributes:
+        stopped: Why the current test cannot pass any more: `(outcome, note)`; None while it can.
+        gone: Whether the solution's process ended.
+        raised: Exceptions that the solution raised during the current test.
+        unwritten: Whether a call changed an argument and returned a value, see `_write_back`.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._serial = 0
+        self._pid = _getpid()
+        self._methods: set[tuple[str, str]] = set()
+        self._kinds: dict[str, str] = {}
+        self._named: dict[str, type[Exception]] = {}
+        self._exceptions: dict[tuple[str, ...], type[Exception]] = {}
+        self.stopped: tuple[str, str] | None = None
+        self.gone = False
+        self.raised: list[Exception] = []
+        self.unwritten = False
+
+    def begin(self) -> None:
+        """Forget what happened in the test before."""
+        self.stopped = None
+        self.raised = []
+        self.unwritten = False
+
+    def stop(self, outcome: str, note: str) -> TestStopped:
+        """Keep why the test cannot pass; return what to raise."""
+        self.stopped = self.stopped or (outcome, note)
+        return TestStopped(note)
+
+    def ask(
+        self,
+        verb: str,
+        target: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Return what the solution's process answers to one request.
+
+        Raises:
+            Exception: The solution raised one; the same if it is one of Python's own.
+            TestStopped: There is no usable answer.
+        """
+        if self.gone:
+            raise self.stop("gone", "the solution ended")
+        if _getpid() != self._pid:
+            raise RuntimeError("only the process that runs the tests can call the solution")
+        try:
+            request = encode((verb, target, args, kwargs or {}), self._refer)
+        except UnencodableError as error:
+            raise self.stop("invalid", f"unsendable:{error.type_name}") from None
+        except TooLargeError as error:
+            raise ValueError(f"arguments of {target}: {error}") from None
+        return self._receive(target, self._exchange(request), args, kwargs or {})
+
+    def is_method(self, reference: Reference, name: str) -> bool:
+        """Whether an attribute of objects of this type is known to be a method."""
+        return (reference.name, name) in self._methods
+
+    def note_method(self, reference: Reference, name: str) -> None:
+        """Remember that an attribute of objects of this type is a method."""
+        self._methods.add((reference.name, name))
+
+    def stand_in(self, name: str) -> Any:
+        """Return what takes the place of a name of the solution in a test.
+
+        Only capitalised names are asked for what they are, exceptions and constants.
+        """
+        if not name[:1].isupper():
+            return EntryPoint(self, name)
+        if name not in self._kinds:
+            self._kinds[name] = str(self.ask("describe", name))
+        kind = self._kinds[name]
+        if kind == "exception":
+            return self._named.setdefault(name, type(name, (SolutionError,), {}))
+        return self.ask("get", name) if kind == "value" else EntryPoint(self, name)
+
+    def _exchange(self, request: bytes) -> Any:
+        with self._lock:
+            self._serial += 1
+            self._channel.send(RecordKind.CALL, self._serial, request)
+            message = self._channel.receive()
+        if message is None or message.number != self._serial:
+            self.gone = True
+            raise self.stop("gone", "the solution ended")
+        return decode(message.body, self._resolve, native=True)
+
+    def _receive(
+        self, target: str, reply: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        kind, *rest = reply
+        if kind == "value":
+            value, changed = rest
+            if changed:
+                self._write_back(value, changed, args, kwargs)
+            return value
+        if kind == "method":
+            raise _IsMethod
+        if kind == "raised":
+            raise self._exception(*rest)
+        if kind == "gone":
+            self.gone = True
+            raise self.stop("gone", str(rest[0]))
+        if kind == "missing":
+            raise self.stop("missing", str(rest[0]))
+        if kind == "unencodable":
+            raise self.stop("unencodable", str(rest[0]))
+        raise self.stop("too_large", target)
+
+    def _write_back(
+        self,
+        value: object,
+        changed: dict[int | str, object],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Change the test's arguments as the solution changed its copies, if it returned nothing.
+
+        A function that works in place returns None. One that returns a value is compared by it,
+        often with something computed from the same arguments: `assert f(x) == sorted(x)` must not
+        become true because `f` empties `x`.
+        """
+        if value is not None:
+            self.unwritten = True
+            return
+        for place, new in changed.items():
+            write_over(args[place] if isinstance(place, int) else kwargs[place], new)
+
+    def _refer(self, value: object) -> Reference | None:
+        if isinstance(value, Handle):
+            return _reference(value)
+        return Reference(-1, value.__name__, "entry") if type(value) is EntryPoint else None
+
+    def _resolve(self, reference: Reference) -> object:
+        kinds: dict[str, type[Handle]] = {
+            "object": ObjectHandle,
+            "iterator": IteratorHandle,
+            "callable": CallableHandle,
+        }
+        return kinds[reference.kind](self, reference)
+
+    def _exception_class(self, names: tuple[str, ...]) -> type[Exception]:
+        """Return a class that stands for one of the solution's, named by its bases too."""
+        if names not in self._exceptions:
+            bases: list[type[Exception]] = [SolutionError]
+            for name in names:
+                if (base := self._named.get(name) or self._builtin(name)) is not None:
+                    bases = [base] if issubclass(base, SolutionError) else [SolutionError, base]
+                    break
+            kind: type[Exception] = type(names[0], tuple(bases), {})
+            self._exceptions[names] = kind
+        return self._exceptions[names]
+
+    @staticmethod
+    def _builtin(name: str) -> type[Exception] | None:
+        found = getattr(builtins, name, None)
+        if isinstance(found, type) and issubclass(found, Exception):
+            return None if issubclass(found, _NEVER_RAISED) else found
+        return None
+
+    def _exception(self, names: list[str], arguments: tuple[Any, ...], text: str) -> Exception:
+        kind = self._builtin(names[0])
+        try:
+            if kind is None:
+                kind, arguments = self._exception_class(tuple(names)), (text,)
+            # Past `__init__`, which wants other arguments for some.
+            error = kind.__new__(kind, *arguments)
+            error.args = arguments
+        except (TypeError, ValueError):
+            # No class can be made like this, or it takes arguments that are not plain.
+            error = SolutionError(f"{names[0]}: {text}")
+        self.raised.append(error)
+        return error
+
+
+class _IsMethod(Exception):
+    """What was read is a method."""
+
+
+class EntryPoint:
+    """A function or class of the solution."""
+
+    def __init__(self, remote: Remote, name: str) -> None:
+        self._remote = remote
+        self.__name__ = self.__qualname__ = name
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return what the solution returns."""
+        return self._remote.ask("call", self.__name__, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        path = f"{self.__name__}.{name}"
+        try:
+            return self._remote.ask("get", path)
+        except _IsMethod:
+            return EntryPoint(self._remote, path)
+
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, Handle) and bool(
+            self._remote.ask("operate", "isinstance", (value, self))
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__} of the solution>"
+
+
+class Handle:
+    """Something that stays in the solution's process."""
+
+    __slots__ = ("_reference", "_remote")
+
+    def __init__(self, remote: Remote, reference: Reference) -> None:
+        object.__setattr__(self, "_remote", remote)
+        object.__setattr__(self, "_reference", reference)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Handle):
+            return False
+        return _reference(self).number == _reference(other).number or _compare(self, other)
+
+    def __hash__(self) -> int:
+        return hash(_reference(self).number)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(f"{self!r} cannot be copied")
+
+    def __repr__(self) -> str:
+        reference = _reference(self)
+        return f"<{reference.name} {reference.number} of the solution>"
+
+
+def _reference(handle: Handle) -> Reference:
+    found: Reference = object.__getattribute__(handle, "_reference")
+    return found
+
+
+def _ask(handle: Handle, verb: str, target: str, *args: Any) -> Any:
+    remote: Remote = object.__getattribute__(handle, "_remote")
+    return remote.ask(verb, target, args)
+
+
+def _call(handle: Handle, /, *args: Any, **kwargs: Any) -> Any:
+    remote: Remote = object.__getattribute__(handle, "_remote")
+    return remote.ask("call", f"#{_reference(handle).number}", args, kwargs)
+
+
+def _compare(first: Handle, second: object) -> bool:
+    if not isinstance(second, Handle):
+        raise TypeError(f"{first!r} is not comparable with a {type(second).__name__}")
+    remote: Remote = object.__getattribute__(first, "_remote")
+    raise remote.stop("invalid", "compares_objects")
+
+
+class CallableHandle(Handle):
+    """A function that the solution returned; nothing but a call of it means anything."""
+
+    __slots__ = ()
+
+    __call__ = _call
+
+
+class IteratorHandle(Handle):
+    """An iterator of the solution, one question per item, so it may be infinite."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        remote: Remote = object.__getattribute__(self, "_remote")
+        try:
+            return _ask(self, "operate", "next", self)
+        except SolutionError as error:
+            if type(error).__name__ == "StopIteration":
+                remote.raised.remove(error)
+                raise StopIteration from None
+            raise
+
+
+class ObjectHandle(IteratorHandle):
+    """An object of a class under test; what it answers is what is tested."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        found: Iterator[Any] = _ask(self, "operate", "iter", self)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        remote: Remote = object.__getattribute__(self, "_remote")
+        reference = _reference(self)
+        path = f"#{reference.number}.{name}"
+        if remote.is_method(reference, name):
+            return EntryPoint(remote, path)
+        try:
+            return remote.ask("get", path)
+        except _IsMethod:
+            remote.note_method(reference, name)
+            return EntryPoint(remote, path)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _ask(self, "set", f"#{_reference(self).number}.{name}", value)
+
+    __call__ = _call
+
+    def __enter__(self) -> Any:
+        return _ask(self, "operate", "enter", self)
+
+    def __exit__(self, *error: Any) -> Any:
+        return _ask(self, "operate", "exit", self, None, None, None)
+
+    def __bool__(self) -> bool:
+        return bool(_ask(self, "operate", "bool", self))
+
+    def __str__(self) -> str:
+        return str(_ask(self, "operate", "str", self))
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
+
+
+def _operation(name: str, *, swapped: bool = False) -> Any:
+    def operate(self: ObjectHandle, *args: Any) -> Any:
+        return _ask(self, "operate", name, *((*args, self) if swapped else (self, *args)))
+
+    return operate
+
+
+for _name in ("len", "getitem", "setitem", "delitem", "contains", "abs", "float", "int", "round"):
+    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
+for _name in ("neg", "pos", "invert"):
+    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
+    setattr(ObjectHandle, f"__r{_name}__", _operation(_name, swapped=True))
+for _name in ("and", "or", "xor"):
+    _operator = _name if _name == "xor" else _name + "_"
+    setattr(ObjectHandle, f"__{_name}__", _operation(_operator))
+    setattr(ObjectHandle, f"__r{_name}__", _operation(_operator, swapped=True))
+
+
+def write_over(old: Any, new: Any) -> None:
+    """Give a container the contents of another of the same type; what it holds stays the same
+    object where it can."""
+    if type(old) is not type(new):
+        return
+    if isinstance(old, (list, tuple)) and len(old) == len(new):
+        for i, (was, now) in enumerate(zip(old, new, strict=True)):
+            if type(was) is type(now) and isinstance(was, (list, dict, set, bytearray, deque)):
+                write_over(was, now)
+            elif isinstance(old, list):
+                old[i] = now
+    elif isinstance(old, (list, bytearray)):
+        old[:] = new
+    elif isinstance(old, (dict, set)):
+        items = new.copy()
+        old.clear()
+        old.update(items)
+    elif isinstance(old, deque):
+        items = new.copy()
+        old.clear()
+        old.extend(items)
+    elif type(old).__name__ == "ndarray" and old.shape == new.shape:
+        old[...] = new
+
+
+def solution_module(remote: Remote, name: str, known: dict[str, Any]) -> types.ModuleType:
+    """Return a module whose names are those of the solution.
+
+    Args:
+        remote: The way to it.
+        name: Of the module.
+        known: Names that are there without asking.
+    """
+    module = types.ModuleType(name)
+    module.__dict__.update(known)
+
+    def find(wanted: str) -> Any:
+        if wanted.startswith("__"):
+            raise AttributeError(wanted)
+        return remote.stand_in(wanted)
+
+    module.__dict__["__getattr__"] = find
+    return module

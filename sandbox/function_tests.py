@@ -1,0 +1,269 @@
+"""Judges a function by test code, which runs in a cell that the function cannot reach.
+
+Nothing but validated plain values passes between the two cells, through here. What the tests' cell
+reports is believed only as far as the calls agree with it that were seen on the way.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+
+from sandbox.cell.decoding import decode
+from sandbox.cell.encoding import encode
+from sandbox.cell.frames import Message, Mode, Record, RecordKind, pack_message
+from sandbox.cell.values import MalformedValueError
+from sandbox.errors import SandboxUsageError
+from sandbox.exchange import Order, Side
+from sandbox.function_cases import NonceSource
+from sandbox.judging import Judgement, Outcome
+from sandbox.limits import Limits
+from sandbox.programs import CaseResult, FunctionTests, Verdict
+from sandbox.replies import (
+    Reply,
+    clean,
+    encode_source,
+    failure,
+    judge_process,
+    put_together,
+    read_reply,
+)
+
+_NONCE_BYTES = 16
+_VERBS = frozenset({"call", "operate", "get", "set", "describe"})
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What passed between the two cells during one test.
+
+    Attributes:
+        calls: Number of times that the solution was used.
+        failed: The first reply that no test can pass with.
+        raised: The last exception.
+    """
+
+    calls: int = 0
+    failed: Reply | None = None
+    raised: Reply | None = None
+
+
+@dataclass(slots=True)
+class _Report:
+    """One test's report and what was seen meanwhile."""
+
+    outcome: str
+    note: str
+    asserts: int
+    seen: _Seen = field(default_factory=_Seen)
+
+    def judge(self) -> tuple[CaseResult, list[str]]:
+        """Return what the test says about the solution, and flags."""
+        if self.seen.failed is not None:
+            failed = failure(self.seen.failed)
+            assert failed is not None
+            return failed
+        if self.outcome in ("passed", "failed", "error") and not self.seen.calls:
+            return self._invalid("no_call")
+        if self.outcome == "passed":
+            return (
+                (CaseResult(Verdict.ACCEPTED), []) if self.asserts else self._invalid("no_assert")
+            )
+        if self.outcome == "failed":
+            return CaseResult(Verdict.WRONG_ANSWER, note=self.note), []
+        if self.outcome == "error":
+            name = clean(self.note.partition(":")[0], 80)
+            return CaseResult(Verdict.WRONG_ANSWER, note=self.note), [f"test_exception:{name}"]
+        if self.outcome == "raised" and self.seen.raised is not None:
+            failed = failure(self.seen.raised)
+            assert failed is not None
+            return failed
+        return self._invalid(self.note)
+
+    def _invalid(self, reason: str) -> tuple[CaseResult, list[str]]:
+        name = clean(reason or self.outcome, 80)
+        return CaseResult(Verdict.NOT_RUN, note=name), [f"tests_invalid:{name}"]
+
+
+class TestsExchange:
+    """One attempt at a job with test code: passes calls and replies between two cells.
+
+    Args:
+        job: What to judge.
+        nonce_source: Returns random bytes; one nonce per call has to come back with its reply.
+
+    Raises:
+        SandboxUsageError: There is nothing to test or nothing to test it with.
+    """
+
+    __test__ = False
+
+    def __init__(self, job: FunctionTests, nonce_source: NonceSource = os.urandom) -> None:
+        if not job.tests or not job.entry_points:
+            raise SandboxUsageError(
+                f"FunctionTests {job.id!r}: tests and entry_points need at least one element each"
+            )
+        self._job = job
+        self._nonce_source = nonce_source
+        self._waiting: Message | None = None
+        self._serial = 0
+        self._seen = _Seen()
+        self._reports: list[_Report] = []
+        self._claimed_nonces: set[bytes] = set()
+        self._outcomes: dict[Side, Outcome] = {}
+        self._forged = False
+        self._broken = False
+        self._left_early = False
+        self._left_waiting = False
+        self._told_gone = False
+
+    def orders(self) -> dict[Side, Order]:
+        """Return the program, and the tests for another cell."""
+        job = self._job
+        entry_points = list(job.entry_points)
+        serve = {"entry_points": entry_points, "objects": True}
+        examine = {"entry_points": entry_points, "support": job.support, "tests": list(job.tests)}
+        return {
+            Side.SOLUTION: Order(Mode.SERVE, encode_source(job.source), json.dumps(serve).encode()),
+            Side.EXAMINER: Order(Mode.EXAMINE, b"", json.dumps(examine).encode()),
+        }
+
+    def take(self, side: Side, record: Record) -> list[tuple[Side, bytes]]:
+        """Take in a call or report of the tests or a reply of the solution; pass it on."""
+        if self._forged or self._broken:
+            return []
+        if side is Side.SOLUTION:
+            return self._take_reply(record)
+        self._claimed_nonces.add(record.nonce)
+        if record.kind == RecordKind.CALL:
+            return self._take_call(record)
+        if record.kind == RecordKind.TEST:
+            return self._take_report(record)
+        return self._break()
+
+    def _take_call(self, record: Record) -> list[tuple[Side, bytes]]:
+        try:
+            request = decode(record.body, lambda reference: reference)
+        except MalformedValueError:
+            return self._break()
+        proper = type(request) is tuple and len(request) == 4 and request[0] in _VERBS
+        if not proper or self._waiting is not None or record.number != self._serial + 1:
+            return self._break()
+        self._serial += 1
+        self._seen.calls += request[0] != "describe"  # type: ignore[index]
+        self._waiting = Message(self._nonce_source(_NONCE_BYTES), self._serial, record.body)
+        if Side.SOLUTION in self._outcomes:
+            return self._say_gone()
+        return [(Side.SOLUTION, pack_message(self._waiting))]
+
+    def _take_reply(self, record: Record) -> list[tuple[Side, bytes]]:
+        asked, self._waiting = self._waiting, None
+        answers = asked is not None and record.kind == RecordKind.REPLY
+        if not answers or (record.nonce, record.number) != asked[:2]:  # type: ignore[index]
+            return self._forge()
+        reply = read_reply(record.body, objects=True)
+        if reply is None:
+            return self._forge()
+        if reply.kind == "raised":
+            self._seen.raised = reply
+        elif failure(reply) is not None:
+            self._seen.failed = self._seen.failed or reply
+        return [(Side.EXAMINER, self._answer(record.body))]
+
+    def _answer(self, body: bytes) -> bytes:
+        return pack_message(Message(bytes(_NONCE_BYTES), self._serial, body))
+
+    def _take_report(self, record: Record) -> list[tuple[Side, bytes]]:
+        try:
+            report = decode(record.body)
+        except MalformedValueError:
+            return self._break()
+        kinds = {"outcome": str, "note": str, "asserts": int}
+        proper = type(report) is dict and {key: type(part) for key, part in report.items()} == kinds
+        in_order = record.number == len(self._reports) < len(self._job.tests)
+        if not proper or not in_order or self._waiting is not None or self._told_gone:
+            return self._break()
+        assert isinstance(report, dict)
+        note = clean(report["note"])
+        self._reports.append(_Report(report["outcome"], note, report["asserts"], self._seen))
+        self._seen = _Seen()
+        return []
+
+    def _break(self) -> list[tuple[Side, bytes]]:
+        """The tests said something that test code as we run it never says."""
+        self._broken = True
+        return self._close()
+
+    def _forge(self) -> list[tuple[Side, bytes]]:
+        """The solution's process said something that it was not asked."""
+        self._forged = True
+        return self._close()
+
+    @staticmethod
+    def _close() -> list[tuple[Side, bytes]]:
+        return [(Side.SOLUTION, b""), (Side.EXAMINER, b"")]
+
+    def _say_gone(self) -> list[tuple[Side, bytes]]:
+        self._told_gone = True
+        return [(Side.EXAMINER, self._answer(encode(("gone", "the solution ended"))))]
+
+    def done(self, side: Side, outcome: Outcome) -> list[tuple[Side, bytes]]:
+        """Take in that a cell is done; end the other one's part."""
+        self._outcomes[side] = outcome
+        if side is Side.EXAMINER:
+            return [(Side.SOLUTION, b"")]
+        self._left_early = Side.EXAMINER not in self._outcomes
+        self._left_waiting = self._waiting is not None
+        return self._say_gone() if self._left_waiting and self._left_early else []
+
+    def judge(self, limits: Limits) -> Judgement:
+        """Return the verdict, with one result per test in the job's order."""
+        solution = judge_process(self._outcomes[Side.SOLUTION], limits)
+        tests = judge_process(self._outcomes[Side.EXAMINER], limits)
+        flags: list[str] = []
+        results: list[CaseResult] = []
+        for report in self._reports:
+            result, more = report.judge()
+            results.append(result)
+            flags += more
+        fault = self._fault(solution.verdict, tests.verdict)
+        missing = len(self._job.tests) - len(results)
+        if missing:
+            rest = CaseResult(fault or Verdict.NOT_RUN, note="the test did not end")
+            results += [rest] * missing
+        if not fault and (missing or self._broken or tests.verdict is not Verdict.ACCEPTED):
+            reason = "protocol" if self._broken else tests.verdict.value
+            flags.append(f"tests_invalid:{reason}")
+        if self._forged:
+            flags.append("forged_record")
+        return put_together(self._verdict(fault, results, flags), solution, flags, results)
+
+    def _fault(self, solution: Verdict, tests: Verdict) -> Verdict | None:
+        """Return how the solution's process failed the tests, None if it did not."""
+        if self._forged or solution is Verdict.TAMPERING:
+            return Verdict.TAMPERING
+        if Verdict.SANDBOX_FAULT in (solution, tests):
+            return Verdict.SANDBOX_FAULT
+        if solution is Verdict.WALL_TIMEOUT and self._tests_kept_it_waiting():
+            return None
+        if solution is not Verdict.ACCEPTED:
+            return solution
+        if self._left_early and not self._broken:
+            return Verdict.EARLY_EXIT
+        waited = self._waiting is not None and tests is Verdict.WALL_TIMEOUT
+        return Verdict.WALL_TIMEOUT if waited else None
+
+    def _tests_kept_it_waiting(self) -> bool:
+        examiner = self._outcomes[Side.EXAMINER]
+        busy = examiner.cpu_ms > examiner.wall_ms / 2
+        return self._left_early and not self._left_waiting and busy
+
+    def _verdict(
+        self, fault: Verdict | None, results: list[CaseResult], flags: list[str]
+    ) -> Verdict:
+        if fault is not None:
+            return fault
+        for result in results:
+            if result.verdict.is_label and result.verdict is not Verdict.ACCEPTED:
+                return result.verdict
+        invalid = any(flag.startswith("tests_invalid:") for flag in flags)
+        return Verdict.NOT_RUN if invalid else Verdict.ACCEPTED
