@@ -6,6 +6,7 @@ imitated by a program that goes looking for it, so it never turns wrong output i
 """
 
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sandbox.programs import CaseResult, Program, Verdict
 
 Comparator = Callable[[bytes, bytes], bool]
 
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NEAR = 0.8
 _IDLE = 0.1
 # Counters of the whole cell include a little of process 1's own time.
@@ -173,11 +175,16 @@ def _limit_verdict(outcome: Outcome, limits: Limits, signaled: int | None) -> Ve
         return Verdict.MEMORY_LIMIT
     if killed == Killed.OUTPUT or outcome.done.seen & Seen.STDOUT_CUT:
         return Verdict.OUTPUT_LIMIT
-    if killed == Killed.CPU or signaled == signal.SIGXCPU:
+    # Anybody can send the signal; the kernel sends it only when the time is used up.
+    spent = outcome.cpu_ms >= limits.cpu_s * 1000
+    if killed == Killed.CPU or (signaled == signal.SIGXCPU and spent):
         return Verdict.CPU_TIMEOUT
     if outcome.cpu_ms > limits.cpu_s * 1000 * _CPU_SLACK + 100:
         return Verdict.CPU_TIMEOUT
-    return Verdict.WALL_TIMEOUT if killed == Killed.WALL else None
+    if killed == Killed.WALL:
+        # Process 1 does not see the time of children that nobody waited for; the counters do.
+        return Verdict.CPU_TIMEOUT if spent else Verdict.WALL_TIMEOUT
+    return None
 
 
 def _record_verdict(
@@ -220,7 +227,9 @@ def _exception_verdict(note: str) -> tuple[Verdict, list[str]]:
     name, _, detail = note.partition(":")
     if name == "MemoryError":
         return Verdict.MEMORY_LIMIT, []
-    flags = [f"missing_dependency:{detail}"] if name == "ModuleNotFoundError" and detail else []
+    # The program chose this text; only what can be a module's name may reach tables and terminals.
+    named = name == "ModuleNotFoundError" and _MODULE.fullmatch(detail)
+    flags = [f"missing_dependency:{detail}"] if named else []
     return Verdict.RUNTIME_ERROR, flags
 
 

@@ -2,7 +2,9 @@
 
 It denies what a small Python program never needs and kernel exploits often do: other network
 families than local sockets, tracing, mounting, new namespaces, io_uring, bpf, keys, System V IPC,
-module loading, clock setting. System calls of another ABI kill the process.
+module loading, clock setting; and what reaches past the cell's limits or into the host's day:
+watching its files, writing its disks out, its huge pages, its handler of core dumps. System calls
+of another ABI kill the process, those newer than the table do not exist.
 
 Source: the deny list follows the default profile of Docker plus what the hostile programs of the
 test suite tried; numbers from the kernel's `unistd_64.h` and `asm-generic/unistd.h`.
@@ -12,6 +14,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Iterator
 
 _ALLOW = 0x7FFF0000
 _KILL = 0x80000000
@@ -32,10 +35,12 @@ _X32_BIT = 0x40000000
 # Name: number on x86_64, number on aarch64 (-1: does not exist there).
 _DENIED: dict[str, tuple[int, int]] = {
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280),
-    "chroot": (161, 51), "clock_adjtime": (305, 266), "clock_settime": (227, 112),
+    "cachestat": (451, 451), "chroot": (161, 51), "clock_adjtime": (305, 266),
+    "clock_settime": (227, 112),
     "delete_module": (176, 106), "fanotify_init": (300, 262), "finit_module": (313, 273),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fsopen": (430, 430), "fspick": (433, 433),
-    "init_module": (175, 105), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "init_module": (175, 105), "inotify_init": (253, -1), "inotify_init1": (294, 26),
+    "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "io_uring_setup": (425, 425), "ioperm": (173, -1), "iopl": (172, -1), "kcmp": (312, 272),
     "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
     "lookup_dcookie": (212, 18), "mbind": (237, 235), "memfd_secret": (447, 447),
@@ -53,7 +58,8 @@ _DENIED: dict[str, tuple[int, int]] = {
     "semtimedop": (220, 192), "set_mempolicy": (238, 237), "setdomainname": (171, 162),
     "sethostname": (170, 161), "setns": (308, 268), "settimeofday": (164, 170),
     "shmat": (30, 196), "shmctl": (31, 195), "shmdt": (67, 197), "shmget": (29, 194),
-    "swapoff": (168, 225), "swapon": (167, 224), "syslog": (103, 116), "umount2": (166, 39),
+    "swapoff": (168, 225), "swapon": (167, 224), "sync": (162, 81),
+    "syncfs": (306, 267), "syslog": (103, 116), "umount2": (166, 39),
     "unshare": (272, 97), "userfaultfd": (323, 282), "uselib": (134, -1), "ustat": (136, -1),
     "vhangup": (153, 58),
 }  # fmt: skip
@@ -61,14 +67,36 @@ _DENIED: dict[str, tuple[int, int]] = {
 # glibc falls back to clone, whose flags a filter can read, when clone3 does not exist.
 _MISSING: dict[str, tuple[int, int]] = {"clone3": (435, 435)}
 
-_SOCKET = (41, 198)
+# The first number that is not judged here; later kernels must not open what was closed.
+_FIRST_UNKNOWN = 457
+
+# Numbers, an argument and the only value that it may have.
 _AF_UNIX = 1
-_CLONE = (56, 220)
-_NEW_NAMESPACES = 0x7E020000
+_ONLY: dict[str, tuple[tuple[int, int], int, int]] = {
+    "socket": ((41, 198), 0, _AF_UNIX),
+    "socketpair": ((53, 199), 0, _AF_UNIX),
+}
+
+# Numbers, an argument and a value that it may not have.
+_RLIMIT_CORE, _F_NOTIFY = 4, 1026
+_NEVER: dict[str, tuple[tuple[int, int], int, int]] = {
+    "setrlimit": ((160, 164), 0, _RLIMIT_CORE),
+    "fcntl": ((72, 25), 1, _F_NOTIFY),
+}
+
+# Numbers, an argument and bits that may not be set in it. Huge pages come from a store of the host
+# that no memory limit of the cell counts.
+_NEW_NAMESPACES, _MAP_HUGETLB, _MFD_HUGETLB = 0x7E020000, 0x40000, 4
+_NO_BITS: dict[str, tuple[tuple[int, int], int, int]] = {
+    "clone": ((56, 220), 0, _NEW_NAMESPACES),
+    "mmap": ((9, 222), 3, _MAP_HUGETLB),
+    "memfd_create": ((319, 279), 1, _MFD_HUGETLB),
+}
+
+_PRLIMIT = (302, 261)
 
 # Calls that may act on the caller but on nobody else: numbers, then argument and needed value.
 _SELF_ONLY: dict[str, tuple[tuple[int, int], dict[int, int]]] = {
-    "prlimit64": ((302, 261), {0: 0}),
     "sched_setparam": ((142, 118), {0: 0}),
     "sched_setscheduler": ((144, 119), {0: 0}),
     "sched_setaffinity": ((203, 122), {0: 0}),
@@ -89,6 +117,41 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
 
 def _refuse(error: int) -> bytes:
     return _instruction(_RETURN, _ERRNO | error)
+
+
+def _blocks(column: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield numbers and the instructions for each that look at its arguments and decide.
+
+    A block loses the number when it loads an argument, so it must end in a verdict.
+    """
+    allow, refuse = _instruction(_RETURN, _ALLOW), _refuse(errno.EPERM)
+
+    def load(argument: int, half: int = 0) -> bytes:
+        return _instruction(_LOAD, _ARG_OFFSET + 8 * argument + 4 * half)
+
+    for numbers, argument, value in _ONLY.values():
+        yield numbers[column], [load(argument), _instruction(_JUMP_EQ, value, 1, 0), refuse, allow]
+    for numbers, argument, value in _NEVER.values():
+        yield numbers[column], [load(argument), _instruction(_JUMP_EQ, value, 0, 1), refuse, allow]
+    for numbers, argument, bits in _NO_BITS.values():
+        yield numbers[column], [load(argument), _instruction(_JUMP_SET, bits, 0, 1), refuse, allow]
+    for numbers, needed in _SELF_ONLY.values():
+        block = []
+        for argument, value in needed.items():
+            block += [load(argument), _instruction(_JUMP_EQ, value, 1, 0), refuse]
+        yield numbers[column], [*block, allow]
+    # Own limits only, and of core dumps not even those: 1 stops handlers that take them at any
+    # size, 0 does not. Reading (no new limit, a null pointer of two halves) harms nobody.
+    yield (
+        _PRLIMIT[column],
+        [
+            *(load(0), _instruction(_JUMP_EQ, 0, 1, 0), refuse),
+            *(load(1), _instruction(_JUMP_EQ, _RLIMIT_CORE, 1, 0), allow),
+            *(load(2), _instruction(_JUMP_EQ, 0, 1, 0), refuse),
+            *(load(2, half=1), _instruction(_JUMP_EQ, 0, 1, 0), refuse),
+            allow,
+        ],
+    )
 
 
 def build_filter(machine: str) -> bytes:
@@ -121,30 +184,10 @@ def build_filter(machine: str) -> bytes:
         for numbers in table.values():
             if numbers[column] >= 0:
                 code += [_instruction(_JUMP_EQ, numbers[column], 0, 1), _refuse(error)]
-    # Blocks that look at an argument lose the number, so each ends in a verdict of its own.
-    allow = _instruction(_RETURN, _ALLOW)
-    code += [
-        _instruction(_JUMP_EQ, _SOCKET[column], 0, 4),
-        _instruction(_LOAD, _ARG_OFFSET),
-        _instruction(_JUMP_EQ, _AF_UNIX, 0, 1),
-        allow,
-        _refuse(errno.EPERM),
-        _instruction(_JUMP_EQ, _CLONE[column], 0, 4),
-        _instruction(_LOAD, _ARG_OFFSET),
-        _instruction(_JUMP_SET, _NEW_NAMESPACES, 1, 0),
-        allow,
-        _refuse(errno.EPERM),
-    ]
-    for numbers, needed in _SELF_ONLY.values():
-        code.append(_instruction(_JUMP_EQ, numbers[column], 0, 3 * len(needed) + 1))
-        for argument, value in needed.items():
-            code += [
-                _instruction(_LOAD, _ARG_OFFSET + 8 * argument),
-                _instruction(_JUMP_EQ, value, 1, 0),
-                _refuse(errno.EPERM),
-            ]
-        code.append(allow)
-    code.append(allow)
+    code += [_instruction(_JUMP_GE, _FIRST_UNKNOWN, 0, 1), _refuse(errno.ENOSYS)]
+    for number, block in _blocks(column):
+        code += [_instruction(_JUMP_EQ, number, 0, len(block)), *block]
+    code.append(_instruction(_RETURN, _ALLOW))
     return b"".join(code)
 
 
