@@ -1,7 +1,8 @@
 import pytest
 
 from sandbox import Program, Sandbox, Verdict
-from tests.sandbox.hostile import CASES, Hostile
+from tests.sandbox.hostile.case import Hostile
+from tests.sandbox.hostile.every import CASES
 
 pytestmark = pytest.mark.sandbox
 
@@ -15,7 +16,9 @@ print(pids, os.listdir("/tmp"), os.listdir("/dev/shm"))
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_hostile_program_gets_its_verdict_and_leaves_nothing(box: Sandbox, case: Hostile) -> None:
-    program = Program(id=case.name, source=case.source, expected_stdout=case.expected)
+    program = Program(
+        id=case.name, source=case.source, stdin=case.stdin, expected_stdout=case.expected
+    )
     execution, after = box.run([program, Program(id="after", source=_AFTER)])
     assert execution.verdict in case.verdicts, execution
     if case.stdout is not None:
