@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from sandbox import Execution, Job, Limits
+    from sandbox.doctor import Check
 
 JUDGING, LIMITS = "How it is judged", "Limits"
 BackendOption = Annotated[
@@ -155,8 +156,14 @@ def _show(execution: Execution, limits: Limits) -> None:
         typer.echo(f"  test {number}: {result.verdict} {result.note}".rstrip(), err=True)
 
 
-@sandbox_app.command(epilog="selfloom sandbox doctor\n\nselfloom sandbox doctor --json")
+@sandbox_app.command(
+    epilog="selfloom sandbox doctor\n\nselfloom sandbox doctor --canaries\n\n"
+    "selfloom sandbox doctor --json"
+)
 def doctor(
+    canaries: Annotated[
+        bool, typer.Option("--canaries", help="Show how every hostile program ended.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say what isolates on this machine, prove it with hostile programs, and how to fix the rest.
@@ -170,16 +177,21 @@ def doctor(
         typer.echo(json.dumps(asdict(found)))
     else:
         for check in found.checks:
-            mark = typer.style(
-                "works " if check.ok else "fails ", fg="green" if check.ok else "red"
-            )
-            first, *rest = check.detail.splitlines() or [""]
-            typer.echo(f"{typer.style(word, fg=color)}  {check.name:<22} {first}")
-            for line in rest:
-                typer.echo(" " * 30 + line)
+            _show_check(check, canaries)
         used = found.backend or "nothing: `selfloom run` refuses to start"
         typer.echo(f"\n`auto` uses {used}.")
     raise typer.Exit(0 if found.available else 3)
+
+
+def _show_check(check: Check, canaries: bool) -> None:
+    word, color = ("works", "green") if check.ok else ("fails", "red")
+    first, *rest = check.detail.splitlines() or [""]
+    typer.echo(f"{typer.style(word, fg=color)}  {check.name:<20} {first}")
+    rest += [f"limits: {limit}" for limit in check.limits.split("; ") if limit]
+    if canaries:
+        rest += [f"{'held' if c.holds else 'FAILED'}: {c.name}" for c in check.canaries]
+    for line in rest:
+        typer.echo(" " * 28 + line)
 
 
 @sandbox_app.command(

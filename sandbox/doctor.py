@@ -1,4 +1,4 @@
-"""Says what of the sandbox works on this machine, and how to fix what does not."""
+"""Says what of the sandbox works on this machine, proves it, and says how to fix what does not."""
 
 import os
 import platform
@@ -7,8 +7,15 @@ from pathlib import Path
 
 from sandbox.backends.cgroups import find_hierarchy
 from sandbox.errors import SandboxUnavailableError
-from sandbox.limits import Limits
-from sandbox.opening import choose_backend
+from sandbox.opening import STAND_FOR, advice, backend_factory
+from sandbox.selftest import LIMITS, Finding, run_canaries
+
+# What the enforcer of a backend means for each limit; the other limits are the same everywhere.
+_EVERYWHERE = (
+    "wall time: process 1 of the cell; CPU time: process 1 over all processes, and RLIMIT_CPU; "
+    "output: process 1; files: size and number of the cell's own tmpfs, RLIMIT_FSIZE; network and "
+    "system calls: no network in the cell, seccomp"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +26,15 @@ class Check:
         name: What was looked at.
         ok: Whether it works.
         detail: What was found, with the fix where it does not work.
+        limits: What enforces which limit; empty where that is not the question.
+        canaries: How each hostile program of the self-test ended; empty where none was run.
     """
 
     name: str
     ok: bool
     detail: str
+    limits: str = ""
+    canaries: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +43,12 @@ class Diagnosis:
 
     Attributes:
         available: Whether programs can be run.
-        builder: What `auto` uses, None where nothing works.
+        backend: What `auto` uses, None where nothing works.
         checks: All findings.
     """
 
     available: bool
-    builder: str | None
+    backend: str | None
     checks: tuple[Check, ...]
 
 
@@ -45,12 +56,12 @@ def _cgroup_check() -> Check:
     hierarchy = find_hierarchy()
     if hierarchy is not None:
         folders = ", ".join(str(folder) for folder in hierarchy.folders.values())
-        return Check("cgroups", True, f"{hierarchy.label} in {folders}")
+        return Check("control groups", True, f"{hierarchy.label} in {folders}")
     return Check(
-        "cgroups",
+        "control groups",
         False,
-        "no control group can be written: memory is limited per process and by polling; for exact "
-        "limits run as root, or under: systemd-run --user --scope -p Delegate=yes",
+        "none can be written: memory is limited per process and by polling; for exact limits run "
+        "as root, or under: systemd-run --user --scope -p Delegate=yes",
     )
 
 
@@ -64,18 +75,36 @@ def _kernel_check() -> Check:
     return Check("system", platform.system() == "Linux", detail)
 
 
+def check_backend(name: str) -> Check:
+    """Return what a backend can do here, after running its self-test.
+
+    Args:
+        name: `docker`, `docker:RUNTIME`, `namespaces:bwrap` or `namespaces:unshare`.
+    """
+    try:
+        backend = backend_factory(name)(LIMITS)
+        try:
+            findings = tuple(run_canaries(backend))
+        finally:
+            backend.close()
+    except SandboxUnavailableError as error:
+        return Check(name, False, f"{error}{advice(str(error))}")
+    failed = [finding for finding in findings if not finding.holds]
+    detail = f"{backend.isolation}: {len(findings) - len(failed)} of {len(findings)} canaries held"
+    for finding in failed:
+        detail += f"\n{finding.name}: {finding.detail}"
+    limits = f"memory and processes: {backend.limits_enforced_by}; {_EVERYWHERE}"
+    return Check(name, not failed, detail, limits, findings)
+
+
 def diagnose() -> Diagnosis:
-    """Return what works on this machine; builds and tests a cell with every known builder."""
+    """Return what works on this machine; builds a cell of every kind and runs its self-test."""
     checks = [_kernel_check()]
+    used = None
     if checks[0].ok:
         checks.append(_cgroup_check())
-    builder = None
-    for candidate in ("bwrap", "unshare"):
-        try:
-            choose_backend(f"namespaces:{candidate}", Limits())
-        except SandboxUnavailableError as error:
-            checks.append(Check(candidate, False, str(error)))
-        else:
-            builder = builder or candidate
-            checks.append(Check(candidate, True, "a cell was built and passed its self-test"))
-    return Diagnosis(builder is not None, builder, tuple(checks))
+    for name in STAND_FOR["auto"]:
+        check = check_backend(name)
+        checks.append(check)
+        used = used or (name if check.ok else None)
+    return Diagnosis(used is not None, used, tuple(checks))

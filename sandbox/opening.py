@@ -26,14 +26,18 @@ BACKENDS = (
 )
 # What `auto` and `namespaces` stand for, the strongest wall first. Bubblewrap may be allowed where
 # plain user namespaces are not.
-_STAND_FOR = {
+STAND_FOR = {
     "auto": ("docker:runsc", "docker", "namespaces:bwrap", "namespaces:unshare"),
     "namespaces": ("namespaces:bwrap", "namespaces:unshare"),
 }
 
 
-def _factory(name: str, surroundings: Surroundings | None) -> Factory:
-    """Return what makes backends of a name; raises SandboxUsageError when there is none."""
+def backend_factory(name: str, surroundings: Surroundings | None = None) -> Factory:
+    """Return what makes backends of one name, neither `auto` nor `namespaces`.
+
+    Raises:
+        SandboxUsageError: No such name.
+    """
     kind, colon, detail = name.partition(":")
     if kind == "docker" and bool(colon) == bool(detail):
         return lambda limits: ContainersBackend(limits, detail or None, surroundings)
@@ -55,8 +59,8 @@ def choose_backend(name: str, limits: Limits, surroundings: Surroundings | None 
         SandboxUnavailableError: None works here; says why each one does not.
     """
     failures = []
-    for candidate in _STAND_FOR.get(name, (name,)):
-        factory = _factory(candidate, surroundings)
+    for candidate in STAND_FOR.get(name, (name,)):
+        factory = backend_factory(candidate, surroundings)
         try:
             tested = factory(SELFTEST_LIMITS)
             try:
@@ -66,14 +70,14 @@ def choose_backend(name: str, limits: Limits, surroundings: Surroundings | None 
             return factory(limits)
         except SandboxUnavailableError as error:
             label = candidate.removeprefix("namespaces:")
-            failures.append(f"- {label}: {error}{_advice(str(error))}")
+            failures.append(f"- {label}: {error}{advice(str(error))}")
     raise SandboxUnavailableError(
         f"no sandbox works on this machine (backend={name!r}), so no program was run:\n"
         + "\n".join(failures)
     )
 
 
-def _advice(reason: str) -> str:
+def advice(reason: str) -> str:
     """Return the likely fix for a failure to build a cell, empty when none is known."""
     if "self-test" in reason or not any(
         words in reason for words in ("not permitted", "ermission denied", "No space left")

@@ -71,12 +71,26 @@ def test_a_python_that_a_cell_would_hide_is_refused(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.sandbox
 def test_the_doctor_agrees_with_opening() -> None:
-    with open_or_skip("auto") as box:
-        found = diagnose()
-        assert found.available
-        assert box.describe()["builder"] == found.builder
-    assert {check.name for check in found.checks} == {"system", "cgroups", "bwrap", "unshare"}
+    found = diagnose()
+    assert [check.name for check in found.checks] == [
+        "system",
+        "control groups",
+        "docker:runsc",
+        "docker",
+        "namespaces:bwrap",
+        "namespaces:unshare",
+    ]
     assert all(check.detail for check in found.checks)
+    works = {check.name: check for check in found.checks if check.canaries}
+    for check in works.values():
+        assert check.ok, check.detail
+        assert len(check.canaries) >= 12 and all(canary.holds for canary in check.canaries)
+        assert check.limits.startswith("memory and processes: ")
+    assert found.available == bool(works)
+    assert found.backend == next(iter(works), None)
+    if found.backend is not None:
+        with open_or_skip("auto") as box:
+            assert box.describe()["backend"] == found.backend.partition(":")[0]
 
 
 @pytest.mark.sandbox
