@@ -5,11 +5,15 @@ Variables, hostname and working directory are fixed by whoever starts it.
 
 import os
 import random
+import signal
 import sys
+
+# Python ignores these itself.
+_LEFT_ALONE = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
 
 def fix_what_varies(seed: int) -> None:
-    """Seed the global generators and give every machine one processor.
+    """Seed the global generators, give every machine one processor, drop what the host left.
 
     Args:
         seed: A training row must be reproducible from its program, so every run draws the same
@@ -21,3 +25,8 @@ def fix_what_varies(seed: int) -> None:
     # Default sizes of pools follow these, and with them the order of what threads print.
     os.cpu_count = lambda: 1
     os.sched_getaffinity = lambda pid: {0}
+    # Inherited from whoever opened the sandbox, for example under nohup.
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals() - _LEFT_ALONE:
+        signal.signal(number, signal.SIG_DFL)
