@@ -10,13 +10,17 @@ Example:
             print(execution.verdict)
 """
 
+from sandbox.cache import run_cached
 from sandbox.doctor import Diagnosis, diagnose
+from sandbox.environment import Environment
 from sandbox.errors import (
+    SandboxCacheError,
     SandboxClosedError,
     SandboxError,
     SandboxUnavailableError,
     SandboxUsageError,
 )
+from sandbox.flaky import run_rechecked
 from sandbox.limits import Limits
 from sandbox.opening import open_sandbox
 from sandbox.pool import Sandbox
@@ -30,18 +34,22 @@ from sandbox.programs import (
     Program,
     Verdict,
 )
+from sandbox.result_cache import ResultCache
 
 __all__ = [
     "Case",
     "CaseResult",
     "Diagnosis",
+    "Environment",
     "Execution",
     "FunctionCases",
     "FunctionTests",
     "Job",
     "Limits",
     "Program",
+    "ResultCache",
     "Sandbox",
+    "SandboxCacheError",
     "SandboxClosedError",
     "SandboxError",
     "SandboxUnavailableError",
@@ -49,4 +57,6 @@ __all__ = [
     "Verdict",
     "diagnose",
     "open_sandbox",
+    "run_cached",
+    "run_rechecked",
 ]

@@ -15,3 +15,7 @@ class SandboxUsageError(SandboxError, ValueError):
 
 class SandboxClosedError(SandboxError, RuntimeError):
     """The sandbox was used after it was closed."""
+
+
+class SandboxCacheError(SandboxError, RuntimeError):
+    """A cache of results cannot be used; nothing that it holds is lost but time."""
