@@ -5,8 +5,9 @@ in any DuckDB client:
 
     SET VARIABLE min_share = 0.5;  -- DOUBLE in [0, 1]: smallest share of a confident majority
 
-Run from here, those lines give the names, types, bounds and defaults, and values that a caller
-gives take their place. Header comments of the form `-- Table: examples` are properties.
+Run from here, those lines give the names, types, bounds (or, for a VARCHAR, `in {a, b}`) and
+defaults, and values that a caller gives take their place. Header comments of the form
+`-- Table: examples` are properties.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ ROWS_PER_BATCH = 4_096
 
 _DECLARATION = re.compile(
     r"^SET VARIABLE (?P<name>\w+) = (?P<default>.+?);[ ]*-- (?P<kind>[A-Z]+)"
-    r"(?: in \[(?P<low>[^,\]]+), (?P<high>[^\]]+)\])?: (?P<doc>.+)$",
+    r"(?: in (?:\[(?P<low>[^,\]]+), (?P<high>[^\]]+)\]|\{(?P<words>[^}]+)\}))?: (?P<doc>.+)$",
     re.MULTILINE,
 )
-_PROPERTY = re.compile(r"^-- (?P<name>Table|References|After|Before): (?P<value>.+)$", re.MULTILINE)
+_PROPERTY = re.compile(
+    r"^-- (?P<name>Table|References|After|Before|Columns|Needs): (?P<value>.+)$", re.MULTILINE
+)
 _KINDS: dict[str, tuple[type, ...]] = {
     "VARCHAR": (str,),
     "INTEGER": (int,),
@@ -45,7 +48,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter: its DuckDB type, inclusive bounds (numbers only) and default."""
+    """A declared parameter: its DuckDB type, inclusive bounds or allowed words, and default."""
 
     name: str
     kind: str
@@ -53,6 +56,7 @@ class Parameter:
     high: float
     default: Value
     doc: str
+    words: tuple[str, ...] = ()
 
     def check(self, script: str, value: object) -> Value:
         """`value`, if it has the right type and is inside the bounds.
@@ -60,14 +64,17 @@ class Parameter:
         Raises:
             OptionError: It is not.
         """
-        wanted = f"{self.kind}" + (
-            "" if math.isinf(self.low) else f" in [{self.low:g}, {self.high:g}]"
-        )
+        wanted = self.kind
+        if self.words:
+            wanted += f" in {{{', '.join(self.words)}}}"
+        elif not math.isinf(self.low):
+            wanted += f" in [{self.low:g}, {self.high:g}]"
         fits = isinstance(value, _KINDS[self.kind]) and (
             isinstance(value, bool) == (self.kind == "BOOLEAN")
         )
         if fits and isinstance(value, int | float):
             fits = self.low <= value <= self.high
+        fits = fits and (not self.words or value in self.words)
         if not fits:
             raise OptionError(
                 f"{script}: {self.name}={value!r}; expected {wanted}: {self.doc} "
@@ -84,6 +91,11 @@ class SqlScript:
     sql: str
     parameters: dict[str, Parameter]
     properties: dict[str, str]
+
+    def names(self, prop: str) -> tuple[str, ...]:
+        """The names that a property lists, e.g. those of `-- Columns: sample, reason`."""
+        listed = self.properties.get(prop, "").split(",")
+        return tuple(name.strip() for name in listed if name.strip())
 
     def values(self, given: Mapping[str, object]) -> dict[str, Value]:
         """The value of every declared parameter: the given one, or the default.
@@ -137,6 +149,20 @@ def check_names(given: Mapping[str, object], *scripts: SqlScript) -> None:
             f"{scripts[0].name}: no parameter {', '.join(map(repr, unknown))}; "
             f"the parameters are {', '.join(declared) or 'none'}"
         )
+
+
+def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection for work over whole rounds.
+
+    Args:
+        warehouse: What it is to read.
+        memory_gib: Memory that DuckDB may use before it spills to disk; None for its default of
+            80% of the machine's.
+    """
+    connection = warehouse.connect()
+    if memory_gib is not None:
+        connection.execute(f"SET memory_limit = '{memory_gib * 1024:.0f}MiB'")
+    return connection
 
 
 def write_query(
@@ -212,4 +238,5 @@ def _parameter(match: re.Match[str]) -> Parameter:
     else:
         default = int(text) if kind == "INTEGER" else float(text)
     low, high = float(match["low"] or "-inf"), float(match["high"] or "inf")
-    return Parameter(match["name"], kind, low, high, default, match["doc"].strip())
+    words = tuple(word.strip() for word in (match["words"] or "").split(",") if word.strip())
+    return Parameter(match["name"], kind, low, high, default, match["doc"].strip(), words)

@@ -4,7 +4,8 @@
 -- `reason` says why a sample can't be used whatever the selection: it failed by our fault
 -- (sample_error, check_error), nobody looked for its answer (not_checked), the sandbox stopped its
 -- program (execution_<verdict>), or it has no answer (no_answer; an empty one is none).
--- `reference` is 1 or 0 where the reference score may be used and exists, else null.
+-- `reference` is 1 or 0 where the reference score may be used and exists, else null. A sample that
+-- tasks/dedup dropped before is no candidate: it is in `rejections` already.
 --
 -- `sample` and `prompt` are 64-bit hashes of the ids: later steps join on them, because joining
 -- numbers takes half the time and a quarter of the memory of joining ids. select.py refuses a round
@@ -13,7 +14,7 @@
 -- the reproducible coin: a number that depends on the sample and the seed only, and orders samples
 -- wherever one is chosen.
 --
--- Reads samples, scores, executions. Writes the temporary table `candidates`.
+-- Reads samples, scores, executions, rejections. Writes the temporary table `candidates`.
 -- References: no
 -- Columns: sample, prompt, sample_id, prompt_id, text_key, answer, reference, reason
 -- Parameters (edit and run by hand; select.py sets its own values):
@@ -41,6 +42,12 @@ stopped AS (
     FROM executions
     WHERE run = getvariable('run') AND round = getvariable('round') AND verdict <> 'accepted'
     GROUP BY sample_id
+),
+dropped_before AS (
+    SELECT row_id
+    FROM rejections
+    WHERE run = getvariable('run') AND round = getvariable('round')
+      AND row_table = 'samples' AND starts_with(filter, 'dedup_')
 ),
 drawn AS (
     SELECT
@@ -77,4 +84,5 @@ SELECT
 FROM drawn AS s
 LEFT JOIN answer_scores AS a ON a.sample = s.sample
 LEFT JOIN reference_scores AS r ON r.sample = s.sample
-LEFT JOIN stopped AS x ON x.sample = s.sample;
+LEFT JOIN stopped AS x ON x.sample = s.sample
+ANTI JOIN dropped_before AS d ON d.row_id = s.sample_id;

@@ -10,8 +10,10 @@
 -- Reads judged (sample, side, weight, margin, reason), candidates, samples, scores, votes, prompts.
 -- Writes the temporary tables `matches` and `decisions` (sample, reason: null for a sample that is
 -- used) and the temporary view `selected` with the columns of `pairs`.
+-- Needs: sample, side, weight, margin, reason
 -- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
+SET VARIABLE check_name = '';            -- VARCHAR: a check that decided, beside answer and reference
 
 CREATE OR REPLACE TEMP TABLE sides AS
 WITH usable AS (
@@ -122,13 +124,14 @@ WITH used AS (
 opinions AS (
     SELECT
         u.sample,
-        list(o.id ORDER BY o."check") AS score_ids,
+        list(o.id ORDER BY o."check", o.id) AS score_ids,
         max(o.label) FILTER (o."check" = 'answer') AS answer
     FROM used AS u
     JOIN scores AS o ON hash(o.sample_id) = u.sample
     WHERE o.run = getvariable('run') AND o.round = getvariable('round')
       AND (o."check" = 'answer'
-           OR o."check" = 'reference' AND getvariable('use_references'))
+           OR o."check" = 'reference' AND getvariable('use_references')
+           OR o."check" = getvariable('check_name'))
     GROUP BY u.sample
 ),
 ballots AS (

@@ -1,11 +1,12 @@
 -- The last word of a round's selections: one row for every sample that none of them used.
 --
--- `filter` and `reason` are those of the first selection; `detail` has every selection's reason.
+-- `filter` and `reason` are those of the first selection, or of the filter that dropped the sample
+-- before all of them; `detail` has every selection's reason.
 -- So samples = samples in a training row + rejected samples, whatever the number of selections.
 --
 -- Samples with the same reasons share their words: these are put together once per combination.
 --
--- Reads all_decisions (position, filter, sample, reason), candidates. Gives the columns of
+-- Reads all_decisions (position, filter, sample, reason), filtered (sample, filter), candidates. Gives the columns of
 -- `rejections`.
 -- Parameters: run and round, as candidates.sql set them.
 
@@ -40,10 +41,11 @@ SELECT
     getvariable('round')::INTEGER AS round,
     'samples' AS row_table,
     c.sample_id AS row_id,
-    w.filter,
+    coalesce(f.filter, w.filter) AS filter,
     w.reason,
     w.detail
 FROM unused AS u
 JOIN words AS w ON w.combination = u.combination
 JOIN candidates AS c ON c.sample = u.sample
+LEFT JOIN filtered AS f ON f.sample = u.sample
 ORDER BY c.sample_id;

@@ -7,31 +7,24 @@ never in both and never in neither.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import duckdb
 
 from storage import TRAINING_TABLES, Warehouse
-from tasks.errors import (
-    DataFormatError,
-    OptionError,
-    ReferencesNotAllowedError,
-    UnknownNameError,
+from tasks.errors import DataFormatError, OptionError
+from tasks.selection.plans import (
+    FOLDER,
+    SELECTIONS,
+    Plan,
+    Selection,
+    plan_filters,
+    plan_selections,
 )
-from tasks.sql_script import SqlScript, check_names, load_script, write_query
+from tasks.selection.rules import count, find_candidates, run_filter, run_rule
+from tasks.sql_script import connect, load_script, write_query
 
-FOLDER = Path(__file__).parent
-SELECTIONS = ("confident_majority", "reference_correct", "vote_pairs", "reference_pairs")
 REJECTIONS_PART = "selection"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A selection to run: one of `SELECTIONS` or the path of a .sql file, and its parameters."""
-
-    name: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,8 @@ class SelectionReport:
     """What the selections of a round made: num_candidates = num_used + num_rejected.
 
     Attributes:
-        num_candidates: Samples that could become training rows.
+        num_candidates: Samples that could become training rows; those that tasks/dedup dropped
+            before are none.
         num_used: Samples that are in at least one training row.
         num_rejected: Samples that are in none: rows of `rejections`.
         selections: One entry per selection, in the order they ran.
@@ -70,17 +64,6 @@ class SelectionReport:
     selections: tuple[Selected, ...]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The scripts of one selection and the values of all their parameters."""
-
-    name: str
-    table: str
-    rule: SqlScript
-    last: SqlScript
-    parameters: Mapping[str, object]
-
-
 def select(
     warehouse: Warehouse,
     selections: Sequence[Selection],
@@ -89,6 +72,8 @@ def select(
     round: int,
     seed: int = 0,
     allow_references: bool = False,
+    filters: Sequence[Selection] = (),
+    memory_gib: float | None = None,
 ) -> SelectionReport:
     """Turn the samples of a round into training rows, and write why the others were left out.
 
@@ -103,59 +88,43 @@ def select(
         seed: Decides which of equally good samples are picked: the same seed, the same rows.
         allow_references: Whether the recipe declares that it needs labels. If not, reference
             answers and scores against them are not even visible to the SQL.
+        filters: What drops candidates before the selections, in order.
+        memory_gib: Memory that DuckDB may use before it spills to disk; None for its default.
 
     Raises:
-        UnknownNameError: There is no such selection or parameter.
+        UnknownNameError: There is no such selection, filter or parameter.
         OptionError: A parameter is out of range, two selections have one name, or an earlier
             call wrote another selection into the round.
         ReferencesNotAllowedError: A selection needs references and `allow_references` is False.
         DataFormatError: The round's tables don't fit together, e.g. prompts are missing, or a
-            selection of your own does not decide once about every candidate.
+            selection of your own lacks a column or does not decide once about every candidate.
     """
-    plans = [_plan(selection, allow_references) for selection in selections]
-    names = [plan.name for plan in plans]
-    if not plans or len(set(names)) < len(names):
-        raise OptionError(f"selections={names}; expected one or more, each name once")
-    _check_free(warehouse, names, run, round)
+    plans = plan_selections(selections, allow_references)
+    drops = plan_filters(filters, allow_references)
+    _check_free(warehouse, [plan.name for plan in plans], run, round)
     place: dict[str, object] = {"run": run, "round": round, "seed": seed}
-    made: list[Selected] = []
-    with warehouse.connect() as connection:
-        spill = warehouse.scratch_dir(run, round) / "spill"
-        connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
-        if not allow_references:
-            _hide_references(connection)
-        candidates = load_script(FOLDER / "candidates.sql")
-        values = {**place, "use_references": allow_references}
-        connection.execute(candidates.bind(connection, values))
+    with connect(warehouse, memory_gib) as connection:
+        find_candidates(connection, place, allow_references)
         num_candidates = _check_candidates(connection, run, round)
+        for plan in drops:
+            run_filter(connection, plan, place)
         connection.execute(
             "CREATE TEMP TABLE all_decisions "
             "(position INTEGER, filter VARCHAR, sample UBIGINT, reason VARCHAR)"
         )
-        for position, plan in enumerate(plans):
-            given = {**place, **plan.parameters, "filter": plan.name}
-            made.append(_run_plan(warehouse, connection, plan, given, position))
+        made = [
+            _run_plan(warehouse, connection, plan, place, position)
+            for position, plan in enumerate(plans)
+        ]
         query = load_script(FOLDER / "rejections.sql").bind(connection, place)
         num_rejected = write_query(
             warehouse, connection, query, "rejections", run=run, round=round, part=REJECTIONS_PART
         )
-        num_used = _count(
+        num_used = count(
             connection, "count(DISTINCT sample) FROM all_decisions WHERE reason IS NULL"
         )
     assert num_candidates == num_used + num_rejected, (num_candidates, num_used, num_rejected)
     return SelectionReport(num_candidates, num_used, num_rejected, tuple(made))
-
-
-def check_selections(selections: Sequence[Selection], *, allow_references: bool) -> None:
-    """Check names, parameters and the need for references before any work begins.
-
-    Raises:
-        UnknownNameError: There is no such selection or parameter.
-        OptionError: A parameter is out of range.
-        ReferencesNotAllowedError: A selection needs references and `allow_references` is False.
-    """
-    for selection in selections:
-        _plan(selection, allow_references)
 
 
 def _check_free(warehouse: Warehouse, names: Sequence[str], run: str, round: int) -> None:
@@ -173,50 +142,14 @@ def _check_free(warehouse: Warehouse, names: Sequence[str], run: str, round: int
         )
 
 
-def _plan(selection: Selection, allow_references: bool) -> _Plan:
-    path = FOLDER / f"{selection.name}.sql"
-    if selection.name.endswith(".sql"):
-        path = Path(selection.name)
-    elif selection.name not in SELECTIONS:
-        raise UnknownNameError(
-            f"selection {selection.name!r}: there are {', '.join(SELECTIONS)}; "
-            "or give the path of a .sql file of your own"
-        )
-    rule = load_script(path)
-    table, last_name = rule.properties.get("Table"), rule.properties.get("Before")
-    needs_references = rule.properties.get("References")
-    if table not in TRAINING_TABLES or not last_name or needs_references not in ("yes", "no"):
-        raise DataFormatError(
-            f"{path}: its header needs the lines '-- Table: examples|pairs', "
-            "'-- References: yes|no' and '-- Before: pick_examples.sql|pair_up.sql'"
-        )
-    if needs_references == "yes" and not allow_references:
-        raise ReferencesNotAllowedError(
-            f"selection {rule.name!r} reads reference answers, but this recipe does not declare "
-            "labels; declare them in the recipe, or choose a selection by votes "
-            "(confident_majority, vote_pairs)"
-        )
-    last = load_script(FOLDER / last_name)
-    own = {"run", "round", "filter", "seed"}
-    reserved = sorted(own & set(selection.parameters))
-    if reserved:
-        raise OptionError(f"selection {rule.name!r}: {', '.join(reserved)} can't be parameters")
-    check_names(selection.parameters, rule)
-    # The rule's own defaults win over those of the shared last step.
-    parameters = {**rule.values(selection.parameters), **selection.parameters}
-    return _Plan(rule.name, table, rule, last, parameters)
-
-
 def _run_plan(
     warehouse: Warehouse,
     connection: duckdb.DuckDBPyConnection,
-    plan: _Plan,
-    given: Mapping[str, object],
+    plan: Plan,
+    place: Mapping[str, object],
     position: int,
 ) -> Selected:
-    connection.execute(plan.rule.bind(connection, given))
-    connection.execute(plan.last.bind(connection, given))
-    _check_decisions(connection, plan.name)
+    run_rule(connection, plan, place)
     connection.execute(
         "INSERT INTO all_decisions SELECT $position, $filter, sample, reason FROM decisions",
         {"position": position, "filter": plan.name},
@@ -229,36 +162,24 @@ def _run_plan(
         connection,
         "FROM selected",
         plan.table,
-        run=str(given["run"]),
-        round=int(str(given["round"])),
+        run=str(place["run"]),
+        round=int(str(place["round"])),
         part=plan.name,
     )
-    num_used = _count(connection, "count(*) FROM decisions WHERE reason IS NULL")
+    num_used = count(connection, "count(*) FROM decisions WHERE reason IS NULL")
     return Selected(plan.name, plan.table, num_rows, num_used, dict(reasons))
-
-
-def _hide_references(connection: duckdb.DuckDBPyConnection) -> None:
-    """Shadow the views that hold reference answers, for the user's own SQL files too."""
-    catalog = connection.execute("SELECT current_catalog()").fetchall()[0][0]
-    connection.execute(
-        f"CREATE TEMP VIEW scores AS FROM {catalog}.main.scores WHERE \"check\" <> 'reference'"
-    )
-    connection.execute(
-        "CREATE TEMP VIEW prompts AS SELECT * REPLACE (NULL::VARCHAR AS reference) "
-        f"FROM {catalog}.main.prompts"
-    )
 
 
 def _check_candidates(connection: duckdb.DuckDBPyConnection, run: str, round: int) -> int:
     """The number of candidates, after checking that each is there once and has its prompt."""
-    total = _count(connection, "count(*) FROM candidates")
-    distinct = _count(connection, "count(DISTINCT sample) FROM candidates")
+    total = count(connection, "count(*) FROM candidates")
+    distinct = count(connection, "count(DISTINCT sample) FROM candidates")
     if distinct < total:
         raise DataFormatError(
             f"run {run!r} round {round}: {total - distinct} samples have more than one score of "
             "the check 'answer' or 'reference'; write each check of a sample once"
         )
-    homeless = _count(
+    homeless = count(
         connection,
         "count(*) FROM candidates WHERE prompt_id NOT IN (SELECT id FROM prompts "
         "WHERE run = getvariable('run') AND round = getvariable('round'))",
@@ -269,22 +190,3 @@ def _check_candidates(connection: duckdb.DuckDBPyConnection, run: str, round: in
             "table prompts of this round; write the prompts before selecting"
         )
     return total
-
-
-def _check_decisions(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Check that a selection, which may be a user's file, decided once about every candidate."""
-    candidates = _count(connection, "count(*) FROM candidates")
-    total = _count(connection, "count(*) FROM decisions")
-    known = _count(
-        connection,
-        "count(DISTINCT sample) FROM decisions SEMI JOIN candidates USING (sample)",
-    )
-    if not candidates == total == known:
-        raise DataFormatError(
-            f"selection {name!r} decided {total} times about {known} of {candidates} candidates; "
-            "its table judged needs exactly one row for every row of candidates"
-        )
-
-
-def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
-    return int(connection.execute(f"SELECT {what}").fetchall()[0][0])

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import TABLES, Warehouse, content_id
-from tasks.checks.votes import vote
+from storage import Warehouse, content_id
 from tasks.errors import (
     DataFormatError,
     OptionError,
@@ -23,21 +20,9 @@ from tasks.errors import (
     UnknownNameError,
 )
 from tasks.selection import SELECTIONS, Selection, SelectionReport, check_selections, select
-from tasks.selection.select import FOLDER
+from tasks.selection.plans import FOLDER
 from tasks.sql_script import load_script
-
-Row = dict[str, Any]
-RUN = "r"
-
-
-class Drawn(NamedTuple):
-    """A sample of a test: its answer, its text, whether it is right, and what went wrong."""
-
-    answer: str | None
-    text: str
-    is_right: bool = False
-    verdict: str = "accepted"
-    purpose: str = "train"
+from tests.tasks.selection.rounds import RUN, Drawn, Row, right, write_round, wrong
 
 
 @pytest.fixture(scope="module")
@@ -46,53 +31,6 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         # Durability is storage's promise and has its own tests; here it costs most of the time.
         patch.setattr("os.fsync", lambda descriptor: None)
         yield Warehouse.open(tmp_path_factory.mktemp("selection") / "w")
-
-
-def write_round(w: Warehouse, prompts: Sequence[Sequence[Drawn]]) -> None:
-    """Replace round 1 by these samples, with their executions, scores and votes."""
-    for table in TABLES:
-        shutil.rmtree(w.table_dir(table) / f"run={RUN}", ignore_errors=True)
-    tables: dict[str, list[Row]] = {"prompts": [], "samples": [], "executions": [], "scores": []}
-    for p, drawn in enumerate(prompts):
-        prompt = content_id("prompt", p)
-        tables["prompts"].append(
-            {
-                "id": prompt,
-                "environment": "test",
-                "messages": [{"role": "user", "content": f"{p}?"}],
-                "reference": "1",
-                "source": "seed",
-                "parent_ids": [],
-                "split": "train",
-                "metadata": "{}",
-            }
-        )
-        for i, one in enumerate(drawn):
-            sample = content_id("sample", p, i)
-            tables["samples"].append(
-                {"id": sample, "prompt_id": prompt, "parent_ids": [], "role": "program",
-                 "purpose": one.purpose, "turn": 0, "index": i, "policy_id": "m",
-                 "weight_hash": "h", "engine": "e", "sampling": "{}", "seed": 0, "text": one.text,
-                 "num_tokens": 1, "finish_reason": "stop", "status": "ok"}
-            )  # fmt: skip
-            tables["executions"].append(
-                {"id": content_id("execution", sample), "sample_id": sample, "test_ids": [],
-                 "verdict": one.verdict, "stdout": "", "stderr": "", "stdout_truncated": False,
-                 "stderr_truncated": False, "wall_ms": 1.0, "cpu_ms": 1.0, "backend": "b",
-                 "isolation": "i", "limits_enforced_by": "l", "flags": [], "attempts": 1}
-            )  # fmt: skip
-            fault = one.verdict == "sandbox_fault"
-            for check in ("answer", "reference"):
-                tables["scores"].append(
-                    {"id": content_id("score", sample, check), "sample_id": sample, "check": check,
-                     "version": "1", "detail": "{}", "status": "error" if fault else "ok",
-                     "error": "fault" if fault else None,
-                     "label": one.answer if check == "answer" and not fault else None,
-                     "value": float(one.is_right) if check == "reference" and not fault else None}
-                )  # fmt: skip
-    for table, rows in tables.items():
-        w.write(table, rows, run=RUN, round=1, part="all")
-    vote(w, run=RUN, round=1)
 
 
 def chosen(w: Warehouse, name: str, **parameters: object) -> SelectionReport:
@@ -105,14 +43,6 @@ def read(w: Warehouse, table: str) -> list[Row]:
 
 def reasons(w: Warehouse) -> Counter[str]:
     return Counter(str(row["reason"]) for row in read(w, "rejections"))
-
-
-def right(*texts: str) -> list[Drawn]:
-    return [Drawn("1", text, is_right=True) for text in texts]
-
-
-def wrong(*texts: str, answer: str = "2") -> list[Drawn]:
-    return [Drawn(answer, text) for text in texts]
 
 
 def test_confident_majority(warehouse: Warehouse) -> None:
@@ -233,6 +163,8 @@ DRAWN = st.builds(
     is_right=st.booleans(),
     verdict=st.sampled_from(["accepted", "accepted", "signal", "sandbox_fault"]),
     purpose=st.sampled_from(["train", "train", "imported", "evaluate"]),
+    scores=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=2).map(tuple),
+    num_tokens=st.integers(1, 50),
 )
 
 
@@ -320,7 +252,7 @@ def test_references_are_invisible_without_labels(warehouse: Warehouse, tmp_path:
     sneaky.write_text(text.replace("FROM candidates;", f"FROM {reads};"))
     report = select(warehouse, [Selection(str(sneaky))], run=RUN, round=1, allow_references=True)
     assert report.num_used == 2
-    with pytest.raises(DataFormatError, match="decided 0 times about 0 of 3 candidates"):
+    with pytest.raises(DataFormatError, match="decided 0 times about 0 of 3"):
         select(warehouse, [Selection(str(sneaky))], run=RUN, round=1)
 
 
@@ -368,7 +300,9 @@ def test_two_scores_of_one_check_are_an_error(warehouse: Warehouse) -> None:
 
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_the_files_run_by_hand(warehouse: Warehouse, name: str) -> None:
-    write_round(warehouse, [[*right("a", "b"), *wrong("x")]])
+    samples = [*right("a", "b"), *wrong("x")]
+    scored = [one._replace(scores=(2.0 - n,)) for n, one in enumerate(samples)]
+    write_round(warehouse, [scored])
     report = chosen(warehouse, name)
     last = load_script(FOLDER / f"{name}.sql").properties["Before"]
     with warehouse.connect() as connection:

@@ -1,0 +1,163 @@
+"""What a selection or a filter is: its file, header and parameters, checked when it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage import TRAINING_TABLES
+from tasks.errors import (
+    DataFormatError,
+    OptionError,
+    ReferencesNotAllowedError,
+    UnknownNameError,
+)
+from tasks.sql_script import SqlScript, Value, check_names, load_script
+
+FOLDER = Path(__file__).parent
+CANDIDATES = FOLDER / "candidates.sql"
+SELECTIONS = (
+    "confident_majority",
+    "reference_correct",
+    "vote_pairs",
+    "reference_pairs",
+    "best_by_score",
+    "best_worst",
+    "judge_pairs",
+    "difficulty_balance",
+)
+FILTERS = ("length_band", "curriculum_slice")
+FILTER_COLUMNS = ("sample", "reason")
+_RESERVED = {"run", "round", "filter", "seed", "use_references"}
+_HEADER = (
+    "its header needs the lines '-- Table: examples|pairs', '-- References: yes|no', "
+    "'-- Before: pick_examples.sql|pair_up.sql' and '-- Columns: ' with the columns of judged"
+)
+_FILTER_HEADER = (
+    "its header needs the lines '-- Table: candidates', '-- References: yes|no' and "
+    "'-- Columns: sample, reason'"
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selection or filter to run: a name or the path of a .sql file, and its parameters."""
+
+    name: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The scripts of one selection and the values of all their parameters.
+
+    Attributes:
+        name: The selection's name.
+        path: Its file.
+        table: `examples` or `pairs`; `candidates` for a filter.
+        writes: The temporary table that the rule writes: `judged`, or `dropped` for a filter.
+        rule: The script that decides.
+        last: The script that makes training rows of what was decided; None for a filter.
+        parameters: What was given, and the rule's own defaults.
+    """
+
+    name: str
+    path: Path
+    table: str
+    writes: str
+    rule: SqlScript
+    last: SqlScript | None
+    parameters: Mapping[str, Value]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns that the table which the rule writes has to have."""
+        return FILTER_COLUMNS if self.last is None else self.last.names("Needs")
+
+
+def plan_selections(selections: Sequence[Selection], allow_references: bool) -> list[Plan]:
+    """The plans of selections.
+
+    Raises:
+        UnknownNameError: There is no such selection or parameter.
+        OptionError: There is no selection or one comes twice, or a parameter is out of range.
+        ReferencesNotAllowedError: A selection needs references and `allow_references` is False.
+        SourceError: A file can't be read.
+        DataFormatError: A file's header lacks a line.
+    """
+    plans = [_plan_selection(selection, allow_references) for selection in selections]
+    names = [plan.name for plan in plans]
+    if not plans or len(set(names)) < len(names):
+        raise OptionError(f"selections={names}; expected one or more, each name once")
+    return plans
+
+
+def plan_filters(filters: Sequence[Selection], allow_references: bool) -> list[Plan]:
+    """The plans of filters; a filter may come twice with different parameters.
+
+    Raises:
+        UnknownNameError: There is no such filter or parameter.
+        OptionError: A parameter is out of range.
+        ReferencesNotAllowedError: A filter needs references and `allow_references` is False.
+        SourceError: A file can't be read.
+        DataFormatError: A file's header lacks a line.
+    """
+    return [_plan_filter(one, allow_references) for one in filters]
+
+
+def _plan_selection(selection: Selection, allow_references: bool) -> Plan:
+    path, rule = _load("selection", selection.name, SELECTIONS)
+    table, last_name = rule.properties.get("Table"), rule.properties.get("Before")
+    last_path = FOLDER / (last_name or "")
+    if (
+        table not in TRAINING_TABLES
+        or not last_path.is_file()
+        or rule.properties.get("References") not in ("yes", "no")
+        or not rule.names("Columns")
+    ):
+        raise DataFormatError(f"{path}: {_HEADER}")
+    last = load_script(last_path)
+    parameters = _parameters("selection", selection, rule, allow_references)
+    return Plan(rule.name, path, table, "judged", rule, last, parameters)
+
+
+def _plan_filter(selection: Selection, allow_references: bool) -> Plan:
+    path, rule = _load("filter", selection.name, FILTERS)
+    if (
+        rule.properties.get("Table") != "candidates"
+        or rule.properties.get("References") not in ("yes", "no")
+        or not rule.names("Columns")
+    ):
+        raise DataFormatError(f"{path}: {_FILTER_HEADER}")
+    parameters = _parameters("filter", selection, rule, allow_references)
+    return Plan(rule.name, path, "candidates", "dropped", rule, None, parameters)
+
+
+def _load(kind: str, name: str, known: tuple[str, ...]) -> tuple[Path, SqlScript]:
+    if name.endswith(".sql"):
+        path = Path(name).expanduser()
+    elif name in known:
+        path = FOLDER / f"{name}.sql"
+    else:
+        raise UnknownNameError(
+            f"{kind} {name!r}: there are {', '.join(known)}; "
+            "or give the path of a .sql file of your own"
+        )
+    return path, load_script(path)
+
+
+def _parameters(
+    kind: str, selection: Selection, rule: SqlScript, allow_references: bool
+) -> dict[str, Value]:
+    if rule.properties["References"] == "yes" and not allow_references:
+        raise ReferencesNotAllowedError(
+            f"{kind} {rule.name!r} reads reference answers, but this recipe does not declare "
+            "labels; declare them in the recipe, or choose a selection by votes "
+            "(confident_majority, vote_pairs)"
+        )
+    reserved = sorted(_RESERVED & set(selection.parameters))
+    if reserved:
+        raise OptionError(f"{kind} {rule.name!r}: {', '.join(reserved)} can't be parameters")
+    check_names(selection.parameters, rule)
+    return rule.values(selection.parameters)
