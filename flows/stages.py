@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -29,11 +29,12 @@ from tasks.engines import Engine, open_engine
 from tasks.environments import Environment, Problem
 from tasks.errors import WeightsChangedError
 from tasks.models import ModelRef, check_weights
-from tasks.sampling import SampleKey, SamplingSpec, sample_rows
+from tasks.sampling import SampleKey, SamplingSpec, sample_shard
 from tasks.selection import Selection, SelectionReport, select
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
+SAMPLES_PER_FILE = 65_536  # about 10 MB of Parquet; a smaller stage appears when it is done
 HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 
@@ -128,34 +129,56 @@ class Ask:
     prefix: str
 
 
+class Shard(NamedTuple):
+    """Some problems of an ask, and the name of the part that their rows are in."""
+
+    ask: Ask
+    part: str
+    problems: list[Problem]
+
+
 def answer(stages: Stages, *asks: Ask) -> None:
     """Ask one model, shard by shard, and check shard k while the engine writes shard k + 1.
 
     Engine and sandbox are opened here, in the flow's main thread, so that a cancelled or failed
     run closes both; they are not opened at all when every shard is done.
     """
-    shards = [(ask, part, problems) for ask in asks for part, problems in _shards(stages, ask)]
-    unfinished = [shard for shard in shards if not _has(stages, "scores", shard[1])]
-    if unfinished:
-        with ExitStack() as stack:
-            box = _open_box(stages, stack)
-            engine: Engine | None = None
+    with ExitStack() as stack:
+        box: Sandbox | None = None
+        engine: Engine | None = None
+        ends: list[PrefectFuture[None]] = []
+        for segment in _segments(stages, asks):
             checks = []
-            for ask, part, problems in unfinished:
-                if not _has(stages, "samples", part):
-                    engine = engine or stack.enter_context(_engine(stages, ask.model))
-                    sample_shard(stages, ask, engine, part, problems)
-                references = {p.id: p.reference for p in problems}
-                checks.append(check_part.submit(stages, box, references, part))
-            for check in checks:
-                check.result()
-    _count_tokens(stages, shards)
+            for shard in segment:
+                if _has(stages, "scores", shard.part):
+                    continue
+                box = box or _open_box(stages, stack)
+                if not _has(stages, "samples", shard.part):
+                    engine = engine or stack.enter_context(_engine(stages, shard.ask.model))
+                    ask_shard(stages, shard, engine)
+                references = {p.id: p.reference for p in shard.problems}
+                checks.append(check_part.submit(stages, box, references, shard.part))
+            parts = [shard.part for shard in segment]
+            ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
+        for end in ends:
+            end.result()
+    _count_tokens(stages, asks)
 
 
-def _shards(stages: Stages, ask: Ask) -> Iterator[tuple[str, list[Problem]]]:
+def _segments(stages: Stages, asks: Sequence[Ask]) -> Iterator[list[Shard]]:
+    """Shards that appear to readers together: all of an ask, or enough for a large file."""
+    for ask in asks:
+        shards = list(_shards(stages, ask))
+        samples_per_shard = stages.config.shard_size * ask.sampling.n
+        size = max(1, -(-SAMPLES_PER_FILE // samples_per_shard))
+        yield from (shards[start : start + size] for start in range(0, len(shards), size))
+
+
+def _shards(stages: Stages, ask: Ask) -> Iterator[Shard]:
     size = stages.config.shard_size
     for start in range(0, len(ask.problems), size):
-        yield f"{ask.prefix}-{start // size:04d}", ask.problems[start : start + size]
+        part = f"{ask.prefix}-{start // size:04d}"
+        yield Shard(ask, part, ask.problems[start : start + size])
 
 
 def _has(stages: Stages, table: str, part: str) -> bool:
@@ -181,13 +204,18 @@ def _open_box(stages: Stages, stack: ExitStack) -> Sandbox | None:
     return stack.enter_context(box)
 
 
-def _count_tokens(stages: Stages, shards: list[tuple[Ask, str, list[Problem]]]) -> None:
-    for ask, part, _ in shards:
-        rows = stages.warehouse.read(
-            "samples", run=stages.run, round=stages.number, part=part, columns=["num_tokens"]
-        )
-        tokens = sum(rows.column("num_tokens").to_pylist())
-        stages.tokens[ask.purpose] = stages.tokens.get(ask.purpose, 0) + tokens
+def _count_tokens(stages: Stages, asks: Sequence[Ask]) -> None:
+    for ask in asks:
+        for shard in _shards(stages, ask):
+            rows = stages.warehouse.read(
+                "samples",
+                run=stages.run,
+                round=stages.number,
+                part=shard.part,
+                columns=["num_tokens"],
+            )
+            tokens = sum(rows.column("num_tokens").to_pylist())
+            stages.tokens[ask.purpose] = stages.tokens.get(ask.purpose, 0) + tokens
 
 
 @task(name="draw problems", cache_policy=NO_CACHE)
@@ -231,31 +259,28 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
     stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
 
 
-@task(name="sample shard", task_run_name="sample {part}", cache_policy=NO_CACHE)
-def sample_shard(
-    stages: Stages, ask: Ask, engine: Engine, part: str, problems: list[Problem]
-) -> None:
-    """Ask the engine about one shard and commit its samples."""
+@task(name="sample shard", task_run_name="sample {shard.part}", cache_policy=NO_CACHE)
+def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
+    """Ask the engine about one shard; every finished problem is safe at once."""
     is_program = stages.environment.answer_format == "program"
     key = SampleKey(
         run=stages.run,
         round=stages.number,
-        purpose="train" if ask.purpose == "train" else "evaluate",
+        purpose="train" if shard.ask.purpose == "train" else "evaluate",
         role="program" if is_program else "answer",
-        policy_id=ask.model.id,
+        policy_id=shard.ask.model.id,
     )
-    with stage_progress(f"round {stages.number} {part}", "samples") as progress:
-        rows = list(
-            sample_rows(
-                engine,
-                problems,
-                ask.sampling,
-                key,
-                seed=stages.config.seed,
-                on_progress=progress,
-            )
+    with stage_progress(f"round {stages.number} {shard.part}", "samples") as progress:
+        sample_shard(
+            stages.warehouse,
+            engine,
+            shard.problems,
+            shard.ask.sampling,
+            key,
+            seed=stages.config.seed,
+            part=shard.part,
+            on_progress=progress,
         )
-    stages.warehouse.write("samples", rows, run=stages.run, round=stages.number, part=part)
 
 
 @task(name="check shard", task_run_name="check {part}", cache_policy=NO_CACHE, retries=2)
@@ -272,6 +297,13 @@ def check_part(
         round=stages.number,
         part=part,
     )
+
+
+@task(name="seal shards", task_run_name="seal {parts[0]}", cache_policy=NO_CACHE)
+def seal_parts(stages: Stages, parts: list[str]) -> None:
+    """Make checked shards visible in the tables, as one file each."""
+    for table in ("samples", "executions", "scores"):
+        stages.warehouse.seal(table, parts, run=stages.run, round=stages.number)
 
 
 @task(name="vote", cache_policy=NO_CACHE)

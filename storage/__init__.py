@@ -6,6 +6,7 @@ This room knows nothing of models, sandboxes or flows, and can be used alone.
 
 from storage.compare import Difference, diff_tables, snapshot_hash
 from storage.errors import (
+    JournalBusyError,
     NotAWarehouseError,
     PartitionError,
     QueryError,
@@ -16,15 +17,19 @@ from storage.errors import (
     WarehouseNotFoundError,
 )
 from storage.ids import content_id
+from storage.journal import Journal
+from storage.partitions import Part
 from storage.schemas import SCHEMA_VERSION, TABLES, TRAINING_TABLES
 from storage.sql import QueryResult, run_sql
-from storage.warehouse import Part, Warehouse
+from storage.warehouse import Warehouse
 
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "TRAINING_TABLES",
     "Difference",
+    "Journal",
+    "JournalBusyError",
     "NotAWarehouseError",
     "Part",
     "PartitionError",

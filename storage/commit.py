@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # Small enough that a lookup by id decodes little, large enough for zstd and for scans.
 _ROWS_PER_GROUP = 65_536
+# Where texts are long: what a merge keeps in memory.
+_BYTES_PER_GROUP = 256 * 2**20
 
 
 @contextmanager
@@ -139,7 +141,7 @@ def publish(root: Path, target: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         WarehouseFullError: If the disk, a quota or a file-size limit was reached.
     """
-    with _full_disk_named(target), staging(root) as folder:
+    with full_disk_named(target), staging(root) as folder:
         _finish(folder / "unfinished", target, write)
     return target
 
@@ -156,7 +158,7 @@ def replace_beside(target: Path, write: Callable[[Path], None]) -> None:
     """
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with _full_disk_named(target):
+        with full_disk_named(target):
             _finish(unfinished, target, write)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -164,15 +166,22 @@ def replace_beside(target: Path, write: Callable[[Path], None]) -> None:
 
 def _finish(unfinished: Path, target: Path, write: Callable[[Path], None]) -> None:
     write(unfinished)
-    _fsync(unfinished)
-    _make_folder(target.parent)
+    fsync(unfinished)
+    make_folder(target.parent)
     os.replace(unfinished, target)
-    _fsync(target.parent)
+    fsync(target.parent)
 
 
 @contextmanager
-def _full_disk_named(target: Path) -> Iterator[None]:
-    """Turns the errors of a full disk into one that says what to do."""
+def full_disk_named(target: Path) -> Iterator[None]:
+    """Turns the errors of a full disk into one that says what to do.
+
+    Args:
+        target: What was to be written.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
     try:
         yield
     except OSError as error:
@@ -199,19 +208,64 @@ def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
     Raises:
         WarehouseFullError: If the disk, a quota or a file-size limit was reached.
     """
+    return publish_tables(root, target, table.schema, [table])
+
+
+def publish_tables(
+    root: Path,
+    target: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Commits tables, one after another, as one zstd-compressed Parquet file.
+
+    Args:
+        root: Folder of the warehouse.
+        target: Path of the file.
+        schema: Schema of every table.
+        tables: The rows; no more than a row group of them is kept in memory.
+        metadata: What the file says about itself.
+
+    Returns:
+        The target.
+
+    Raises:
+        WarehouseFullError: If the disk, a quota or a file-size limit was reached.
+    """
 
     def write(path: Path) -> None:
         # An open Python file keeps the errno of a failed write, which Arrow's own sink drops.
         with (
             open(path, "wb") as sink,
-            pq.ParquetWriter(sink, table.schema, compression="zstd") as writer,
+            pq.ParquetWriter(sink, schema, compression="zstd") as writer,
         ):
-            # A file without rows must not have an empty row group either: datasets 5.2 takes
-            # the rows of the first one as its batch size, and fails on 0.
-            if table.num_rows:
-                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+            for group in _row_groups(tables):
+                writer.write_table(group, row_group_size=_ROWS_PER_GROUP)
+            if metadata:
+                writer.add_key_value_metadata(dict(metadata))
 
     return publish(root, target, write)
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yields tables of about a row group each, none without rows.
+
+    A file without rows must not have an empty row group either: datasets 5.2 takes the rows of
+    the first one as its batch size, and fails on 0.
+    """
+    waiting: list[pa.Table] = []
+    num_rows, num_bytes = 0, 0
+    for table in tables:
+        if not table.num_rows:
+            continue
+        waiting.append(table)
+        num_rows, num_bytes = num_rows + table.num_rows, num_bytes + table.nbytes
+        if num_rows >= _ROWS_PER_GROUP or num_bytes >= _BYTES_PER_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting, num_rows, num_bytes = [], 0, 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def publish_text(root: Path, target: Path, text: str) -> Path:
@@ -235,18 +289,27 @@ def publish_text(root: Path, target: Path, text: str) -> Path:
     return publish(root, target, write)
 
 
-def _make_folder(folder: Path) -> None:
-    """Makes a folder so that it outlives a power cut: each new entry's parent is fsynced."""
+def make_folder(folder: Path) -> None:
+    """Makes a folder so that it outlives a power cut: each new entry's parent is fsynced.
+
+    Args:
+        folder: The folder; it may exist.
+    """
     missing = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
-        _fsync(new.parent)
+        fsync(new.parent)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Makes a file's content, or a folder's entries, outlive a power cut.
+
+    Args:
+        path: The file or folder.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

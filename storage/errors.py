@@ -37,3 +37,7 @@ class WarehouseFullError(OSError):
 
 class QueryError(ValueError):
     """A query could not run, or its output could not be written."""
+
+
+class JournalBusyError(RuntimeError):
+    """Another process is writing the same journal."""

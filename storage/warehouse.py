@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from storage import catalog
+from storage import catalog, shards
 from storage.commit import STAGING_FOLDER, publish_parquet, publish_text, sweep
 from storage.errors import (
     NotAWarehouseError,
-    PartitionError,
     SchemaVersionError,
     WarehouseNotFoundError,
 )
+from storage.journal import Journal
+from storage.partitions import Part, checked, checked_round, partition_keys, walk
 from storage.rows import Rows, schema_of, to_arrow
 from storage.schemas import SCHEMA_VERSION
 
@@ -29,16 +28,6 @@ MARKER = "selfloom.json"
 
 _log = logging.getLogger(__name__)
 _FORMAT = "selfloom-warehouse"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class Part(NamedTuple):
-    """One committed file of a table."""
-
-    run: str
-    round: int
-    name: str
-    path: Path
 
 
 class Warehouse:
@@ -46,7 +35,7 @@ class Warehouse:
 
     Layout: `tables/<table>/run=<run>/round=<n>/<part>.parquet`, `models/<model id>/`,
     `selfloom.json` with the schema version, `selfloom.duckdb` with views over the tables, and
-    `tmp/` and `scratch/` for unfinished work.
+    `pending/`, `tmp/` and `scratch/` for unfinished work.
     """
 
     def __init__(self, root: Path) -> None:
@@ -104,7 +93,7 @@ class Warehouse:
         Raises:
             PartitionError: If the id cannot be a folder name.
         """
-        return self.models_dir / _checked("model id", model_id)
+        return self.models_dir / checked("model id", model_id)
 
     def table_dir(self, table: str) -> Path:
         """Returns the folder of a table.
@@ -121,7 +110,7 @@ class Warehouse:
         Raises:
             PartitionError: If the run or round cannot be a folder name.
         """
-        folder = self.root / "scratch" / _checked("run", run) / str(_checked_round(round))
+        folder = self.root / "scratch" / checked("run", run) / str(checked_round(round))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -133,7 +122,7 @@ class Warehouse:
             PartitionError: If the run, round or part cannot be a name.
         """
         folder = self._partition(table, run, round)
-        return folder / f"{_checked('part', part)}.parquet"
+        return folder / f"{checked('part', part)}.parquet"
 
     def write(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> Path:
         """Commits rows as one part; a part of the same name is replaced.
@@ -160,13 +149,78 @@ class Warehouse:
         return publish_parquet(self.root, target, to_arrow(table, rows, run=run, round=round))
 
     def has(self, table: str, *, run: str, round: int, part: str) -> bool:
-        """Returns whether a part is committed.
+        """Returns whether a part is committed, by `write` or by `write_shard`.
 
         Raises:
             UnknownTableError: If there is no such table.
             PartitionError: If the run, round or part cannot be a name.
         """
-        return self.part_path(table, run=run, round=round, part=part).is_file()
+        name = checked("part", part)
+        return shards.has(
+            self._partition(table, run, round), self._pending(table, run, round), name
+        )
+
+    def journal(self, table: str, *, run: str, round: int, part: str, identity: str) -> Journal:
+        """Opens the journal of a part that is being made, with the groups that it has already.
+
+        Args:
+            table: Name of the table.
+            run: Name of the run.
+            round: Number of the round.
+            part: Name of the part that the groups will become.
+            identity: What the groups follow from; groups of another identity are dropped.
+
+        Raises:
+            UnknownTableError: If there is no such table.
+            PartitionError: If the run, round or part cannot be a name.
+            JournalBusyError: If another process is writing it.
+            WarehouseFullError: If the disk is full.
+        """
+        folder = self._pending(table, run, round)
+        return Journal(folder / f"{checked('part', part)}.journal", identity)
+
+    def write_shard(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> Path:
+        """Commits rows as a shard: `has` and `read` with its name find it, no view does.
+
+        Args:
+            table: Name of the table.
+            rows: As for `write`.
+            run: Name of the run.
+            round: Number of the round.
+            part: Name of the shard, a stem and a number, e.g. "sample-0003".
+
+        Returns:
+            The path of the committed file, until `seal` moves its rows into the table.
+
+        Raises:
+            UnknownTableError: If there is no such table.
+            PartitionError: If the run, round or part cannot be a name.
+            RowError: If a row does not fit the schema; nothing is written.
+            WarehouseFullError: If the disk is full; nothing is written.
+        """
+        target = self._pending(table, run, round) / f"{checked('part', part)}.parquet"
+        return publish_parquet(self.root, target, to_arrow(table, rows, run=run, round=round))
+
+    def seal(self, table: str, parts: Sequence[str], *, run: str, round: int) -> None:
+        """Moves shards into the table as one file: a reader sees all of their rows or none.
+
+        Afterwards `has` and `read` still know the shards by their names. Doing it again does
+        nothing; after a crash it does what is left.
+
+        Args:
+            table: Name of the table.
+            parts: Names of the shards, in order; those that were never written are left out.
+            run: Name of the run.
+            round: Number of the round.
+
+        Raises:
+            UnknownTableError: If there is no such table.
+            PartitionError: If the run, round or a part cannot be a name.
+            WarehouseFullError: If the disk is full; the shards are intact.
+        """
+        names = [checked("part", part) for part in parts]
+        folder, pending = self._partition(table, run, round), self._pending(table, run, round)
+        shards.seal(self.root, folder, pending, names, schema_of(table))
 
     def parts(self, table: str, *, run: str | None = None, round: int | None = None) -> list[Part]:
         """Returns the committed parts, ordered by run, round and name.
@@ -181,12 +235,12 @@ class Warehouse:
             PartitionError: If the run or round cannot be a name.
         """
         if run is not None:
-            _checked("run", run)
+            checked("run", run)
         if round is not None:
-            _checked_round(round)
+            checked_round(round)
         found = [
             part
-            for part in _walk(self.table_dir(table))
+            for part in walk(self.table_dir(table))
             if run in (None, part.run) and round in (None, part.round)
         ]
         return sorted(found)
@@ -201,6 +255,8 @@ class Warehouse:
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Returns the rows of committed parts, in the order of the parts and of writing.
+
+        Shards that are not sealed are found by the name of their part only.
 
         Args:
             table: Name of the table.
@@ -218,8 +274,12 @@ class Warehouse:
         """
         schema = schema_of(table)
         names = list(schema.names if columns is None else columns)
-        chosen = self.parts(table, run=run, round=round)
-        paths = [str(own.path) for own in chosen if part in (None, own.name)]
+        if part is not None:
+            places = self._places(table, run, round, checked("part", part))
+            found = [place.read(schema, names) for place in places]
+            empty = pa.schema([schema.field(name) for name in names]).empty_table()
+            return pa.concat_tables(found) if found else empty
+        paths = [str(own.path) for own in self.parts(table, run=run, round=round)]
         # The explicit schema gives null for columns that are younger than the file.
         return pads.dataset(paths, schema=schema, format="parquet").to_table(columns=names)
 
@@ -238,19 +298,28 @@ class Warehouse:
         """
         return catalog.refresh(self.root)
 
+    def _places(
+        self, table: str, run: str | None, round: int | None, part: str
+    ) -> list[shards.Place]:
+        """Returns where the parts of one name are."""
+        folders = (self.table_dir(table), self._pending_dir(table))
+        keys = {(own.run, own.round) for folder in folders for own in walk(folder)}
+        places = [
+            shards.find(self._partition(table, *key), self._pending(table, *key), part)
+            for key in sorted(keys)
+            if run in (None, key[0]) and round in (None, key[1])
+        ]
+        return [place for place in places if place is not None]
+
     def _partition(self, table: str, run: str, round: int) -> Path:
-        return (
-            self.table_dir(table) / f"run={_checked('run', run)}" / f"round={_checked_round(round)}"
-        )
+        return self.table_dir(table) / partition_keys(run, round)
 
+    def _pending_dir(self, table: str) -> Path:
+        schema_of(table)
+        return self.root / shards.PENDING_FOLDER / table
 
-def _walk(folder: Path) -> Iterator[Part]:
-    for path in folder.glob("run=*/round=*/*.parquet"):
-        run = path.parent.parent.name.removeprefix("run=")
-        number = path.parent.name.removeprefix("round=")
-        # Leaves out the schema file, whose run is no valid name, and what others put there.
-        if _NAME.fullmatch(run) and number.isdecimal() and number == str(int(number)):
-            yield Part(run, int(number), path.stem, path)
+    def _pending(self, table: str, run: str, round: int) -> Path:
+        return self._pending_dir(table) / partition_keys(run, round)
 
 
 def _check_empty(root: Path) -> None:
@@ -291,18 +360,3 @@ def _check_marker(marker: Path) -> None:
             f"version {SCHEMA_VERSION}. Use the {age} selfloom that wrote it, or another warehouse "
             "folder; nothing was changed"
         )
-
-
-def _checked(what: str, name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise PartitionError(
-            f"{what} {name!r}: expected 1 to 100 letters, digits, '.', '_' or '-', the first a "
-            "letter or digit"
-        )
-    return name
-
-
-def _checked_round(round: int) -> int:
-    if isinstance(round, bool) or not isinstance(round, int) or not 0 <= round < 2**31:
-        raise PartitionError(f"round {round!r}: expected an integer from 0 on")
-    return round

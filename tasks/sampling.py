@@ -1,16 +1,20 @@
-"""The sampling primitive: ask a model about problems, get its completions as `samples` rows."""
+"""The sampling primitive: ask a model about problems, get its completions as `samples` rows.
+
+A problem's samples are safe as soon as the engine hands them over: they go into a journal, which
+becomes a shard when all problems are done. After a crash only the missing problems are asked again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage import content_id
+from storage import Warehouse, content_id
 from tasks.engines import Completion, Engine, GenerationRequest, OnProgress
 from tasks.environments import Problem
 
@@ -71,16 +75,17 @@ def sample_seed(seed: int, key: SampleKey, spec: SamplingSpec, prompt_id: str) -
     return number * 4096  # seeds of two prompts are at least n apart
 
 
-def sample_rows(
+def sample_groups(
     engine: Engine,
     problems: Sequence[Problem],
     spec: SamplingSpec,
     key: SampleKey,
     *,
     seed: int,
+    skip: Collection[str] = (),
     on_progress: OnProgress | None = None,
-) -> Iterator[dict[str, object]]:
-    """Ask an engine about problems and yield one `samples` row per (problem, sample index).
+) -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """Ask an engine about problems and yield the `samples` rows of each as they are finished.
 
     Args:
         engine: Serves the policy; its weight hash goes into every row.
@@ -88,25 +93,85 @@ def sample_rows(
         spec: How to draw.
         key: What the rows have in common.
         seed: The run's seed.
+        skip: Ids of problems that are done; they still count where the engine plans its batches,
+            so that the others are drawn as if all had been asked.
         on_progress: Called with (finished samples, all samples).
+
+    Yields:
+        (problem id, one row per sample index), in an order of the engine's choice.
     """
+    settings = spec.model_dump()
     requests = [
         GenerationRequest(
             id=problem.id,
             messages=problem.messages,
             seed=sample_seed(seed, key, spec, problem.id),
-            **spec.model_dump(),
+            **settings,
         )
         for problem in problems
     ]
-    sampling = json.dumps(spec.model_dump(), sort_keys=True)
-    for group in engine.generate(requests, on_progress):
-        for completion in group:
-            yield _row(completion, key, sampling, engine.weight_hash) | {"engine": engine.name}
+    sampling = json.dumps(settings, sort_keys=True)
+    for request, completions in engine.iterate(requests, on_progress, skip):
+        rows = [_row(own, key, sampling, engine.weight_hash, engine.name) for own in completions]
+        yield request.id, rows
+
+
+def sample_shard(
+    warehouse: Warehouse,
+    engine: Engine,
+    problems: Sequence[Problem],
+    spec: SamplingSpec,
+    key: SampleKey,
+    *,
+    seed: int,
+    part: str,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Ask an engine about problems and commit its samples as one shard, unless it is committed.
+
+    Called again after a crash, it asks only about the problems whose samples are not all safe.
+
+    Args:
+        warehouse: Where the shard goes, in the order of the problems.
+        engine: Serves the policy.
+        problems: What to ask; no two of the same id.
+        spec: How to draw.
+        key: What the rows have in common.
+        seed: The run's seed.
+        part: Name of the shard.
+        on_progress: Called with (finished samples, all samples).
+
+    Raises:
+        EngineError: If the engine fails; what is finished stays safe.
+        JournalBusyError: If another process is making the same shard.
+        RowError: If a row does not fit the table.
+        WarehouseFullError: If the disk is full; what is finished stays safe.
+    """
+    run, number = key.run, key.round
+    identity = content_id(
+        "sampling", asdict(key), spec.model_dump(), seed, engine.name, engine.weight_hash
+    )
+    with warehouse.journal("samples", run=run, round=number, part=part, identity=identity) as own:
+        # Looked up under the journal's lock: another process may have finished it meanwhile.
+        if not warehouse.has("samples", run=run, round=number, part=part):
+            groups = sample_groups(
+                engine,
+                problems,
+                spec,
+                key,
+                seed=seed,
+                skip=own.groups.keys(),
+                on_progress=on_progress,
+            )
+            for problem_id, rows in groups:
+                own.append(problem_id, rows)
+            ordered = [row for problem in problems for row in own.groups[problem.id]]
+            warehouse.write_shard("samples", ordered, run=run, round=number, part=part)
+        own.remove()
 
 
 def _row(
-    completion: Completion, key: SampleKey, sampling: str, weight_hash: str
+    completion: Completion, key: SampleKey, sampling: str, weight_hash: str, engine: str
 ) -> dict[str, object]:
     identity = (key.run, key.round, completion.request_id, key.role, key.purpose)
     return {
@@ -119,6 +184,7 @@ def _row(
         "index": completion.index,
         "policy_id": key.policy_id,
         "weight_hash": weight_hash,
+        "engine": engine,
         "sampling": sampling,
         "seed": completion.seed,
         "text": completion.text,

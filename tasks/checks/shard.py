@@ -23,7 +23,8 @@ def check_shard(
 ) -> int:
     """Write `executions` (for programs) and `scores` for a part's samples; return their number.
 
-    Scores are written last: their part says that the shard is done, and is not written again.
+    Scores are written last: their shard says that it is done, and is not written again. Both stay
+    shards until the stage seals them.
 
     Args:
         warehouse: Holds the part of `samples`.
@@ -40,7 +41,7 @@ def check_shard(
         return len(samples)
     if environment.answer_format == "program":
         executions = list(execute_samples(cast(Sandbox, box), samples, run=run, round=round))
-        warehouse.write("executions", executions, run=run, round=round, part=part)
+        warehouse.write_shard("executions", executions, run=run, round=round, part=part)
         answered = answered_by_programs(samples, executions, references)
     else:
         answered = answered_by_texts(samples, references)
@@ -49,5 +50,5 @@ def check_shard(
             answered, environment.parse_answer, environment.canonical, run=run, round=round
         )
     )
-    warehouse.write("scores", scores, run=run, round=round, part=part)
+    warehouse.write_shard("scores", scores, run=run, round=round, part=part)
     return len(samples)

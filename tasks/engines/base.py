@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -105,9 +105,16 @@ class Engine(Protocol):
         ...
 
     def iterate(
-        self, requests: Sequence[GenerationRequest], on_progress: OnProgress | None = None
+        self,
+        requests: Sequence[GenerationRequest],
+        on_progress: OnProgress | None = None,
+        skip: Collection[str] = (),
     ) -> Iterator[tuple[GenerationRequest, list[Completion]]]:
-        """Requests with their completions as they finish, in an order of the engine's choice."""
+        """Requests with their completions as they finish, in an order of the engine's choice.
+
+        Requests whose id is in `skip` are done already: nothing is generated for them, and the
+        others come out as if they had been asked together with them.
+        """
         ...
 
     def score(self, pairs: Sequence[tuple[Messages, str]]) -> list[list[float]]:

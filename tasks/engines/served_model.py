@@ -61,16 +61,23 @@ class ServedModel:
             model.to(device), tokenizer, options["rows_per_batch"], options["tokens_per_batch"]
         )
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[dict[str, Any]]:
-        """Events `completions` (finished requests by position) and `progress`, per batch."""
+    def generate(
+        self, requests: Sequence[GenerationRequest], skip: frozenset[int] = frozenset()
+    ) -> Iterator[dict[str, Any]]:
+        """One event `completions` per batch: finished requests by position, and the progress.
+
+        Positions in `skip` are done. Batches are planned with them, because the last bits of a
+        sample's numbers can depend on which samples share its batch.
+        """
         prompts = encode_prompts(self._tokenizer, [request.messages for request in requests])
         lengths = [len(prompt) for prompt in prompts]
         self._check_lengths(requests, lengths)
         batches = plan_batches(requests, lengths, self._rows_per_batch, self._tokens_per_batch)
         missing = [request.n for request in requests]
         finished: dict[int, list[Completion]] = defaultdict(list)
-        num_done, num_total = 0, sum(missing)
-        for pieces in batches:
+        num_done, num_total = sum(requests[position].n for position in skip), sum(missing)
+        batches = [[piece for piece in pieces if piece.request not in skip] for pieces in batches]
+        for pieces in filter(None, batches):
             completions = self._run_batch(requests, prompts, pieces)
             items = []
             for piece, part in zip(pieces, completions, strict=True):

@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -98,7 +98,10 @@ class TransformersEngine:
         return [found[position] for position in range(len(requests))]
 
     def iterate(
-        self, requests: Sequence[GenerationRequest], on_progress: OnProgress | None = None
+        self,
+        requests: Sequence[GenerationRequest],
+        on_progress: OnProgress | None = None,
+        skip: Collection[str] = (),
     ) -> Iterator[tuple[GenerationRequest, list[Completion]]]:
         """Sample every request and hand each over when all its samples are there.
 
@@ -108,6 +111,8 @@ class TransformersEngine:
         Args:
             requests: What to sample; any number.
             on_progress: Called after every batch with (finished samples, all samples).
+            skip: Ids of requests that are done; batches are planned with them and run without
+                them, so that the others share the batches that they would have shared.
 
         Yields:
             (request, its n completions).
@@ -115,7 +120,8 @@ class TransformersEngine:
         Raises:
             EngineError: If a request does not fit the model, or the worker ended.
         """
-        with contextlib.closing(self._run(_generate_operation(requests), on_progress)) as events:
+        operation = _generate_operation(requests, skip)
+        with contextlib.closing(self._run(operation, on_progress)) as events:
             for event in events:
                 for position, completions in _completions(event).items():
                     yield requests[position], completions
@@ -219,9 +225,13 @@ class TransformersEngine:
         )
 
 
-def _generate_operation(requests: Sequence[GenerationRequest]) -> dict[str, Any]:
-    """The operation that samples all requests."""
-    return {"op": "generate", "requests": [asdict(request) for request in requests]}
+def _generate_operation(
+    requests: Sequence[GenerationRequest], skip: Collection[str] = ()
+) -> dict[str, Any]:
+    """The operation that samples all requests but those to skip."""
+    positions = [position for position, request in enumerate(requests) if request.id in skip]
+    asked = [asdict(request) for request in requests]
+    return {"op": "generate", "requests": asked, "skip": positions}
 
 
 def _completions(event: dict[str, Any]) -> dict[int, list[Completion]]:

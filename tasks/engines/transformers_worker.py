@@ -53,7 +53,7 @@ def _serve(
     events: Iterator[dict[str, Any]]
     if operation["op"] == "generate":
         requests = [GenerationRequest(**fields) for fields in operation["requests"]]
-        events = model.generate(requests)
+        events = model.generate(requests, frozenset(operation["skip"]))
     else:
         events = model.score(operation["pairs"])
     for event in events:

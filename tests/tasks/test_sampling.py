@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage import Warehouse
-from tasks.engines import Engine, open_engine
+from tasks.engines import Engine, OnProgress, open_engine
 from tasks.environments import Problem, load_environment
-from tasks.sampling import SampleKey, SamplingSpec, sample_rows, sample_seed
+from tasks.sampling import SampleKey, SamplingSpec, sample_groups, sample_seed, sample_shard
 
 KEY = SampleKey("r", 1, "train", "answer", "model")
 SPEC = SamplingSpec(n=3, temperature=1.0, max_new_tokens=6)
@@ -26,6 +26,7 @@ def engine(tiny_llama: Path) -> Iterator[Engine]:
 
 
 Rows = list[dict[str, object]]
+MEASURES = ["sum_logprob", "mean_logprob", "min_logprob", "mean_entropy"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,8 @@ def ask(engine: Engine) -> Callable[..., Rows]:
     def rows(
         problems: Sequence[Problem] = PROBLEMS, key: SampleKey = KEY, spec: SamplingSpec = SPEC
     ) -> Rows:
-        return list(sample_rows(engine, problems, spec, key, seed=7))
+        groups = dict(sample_groups(engine, problems, spec, key, seed=7))
+        return [row for problem in problems for row in groups[problem.id]]
 
     return rows
 
@@ -71,6 +73,53 @@ def test_greedy_and_drawn_samples_of_a_problem_do_not_share_an_id(
     key = replace(KEY, purpose="evaluate")
     greedy = ask(key=key, spec=SPEC.model_copy(update={"n": 1, "temperature": 0.0}))
     assert not {row["id"] for row in greedy} & {row["id"] for row in ask(key=key)}
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_shard_that_was_interrupted_asks_only_for_what_is_missing(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    # Batches of 7 rows cut through the groups of 3.
+    options = {"rows_per_batch": 7}
+    whole, broken = Warehouse.open(tmp_path / "whole"), Warehouse.open(tmp_path / "broken")
+    journal = broken.root / "pending/samples/run=r/round=1/sample-0000.journal"
+    seen: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(done)
+        if len(seen) in (2, 5):
+            raise Stop
+
+    def shard(house: Warehouse, on_progress: OnProgress | None = None) -> None:
+        with open_engine("transformers", tiny_llama, options) as engine:
+            sample_shard(
+                house,
+                engine,
+                PROBLEMS,
+                SPEC,
+                KEY,
+                seed=7,
+                part="sample-0000",
+                on_progress=on_progress,
+            )
+
+    shard(whole)
+    sizes = []
+    for _ in range(2):
+        with pytest.raises(Stop):
+            shard(broken, stop)
+        sizes.append(journal.stat().st_size)
+    shard(broken, stop)
+    assert seen == [7, 14, *(7, 14, 18), *(14, 18)]
+    assert 0 < sizes[0] < sizes[1]
+    assert not journal.exists()
+    shard(broken, stop)
+    rows = [w.read("samples", part="sample-0000") for w in (whole, broken)]
+    assert rows[0].num_rows == 18
+    assert rows[0].drop_columns(MEASURES) == rows[1].drop_columns(MEASURES)
 
 
 keys = st.builds(

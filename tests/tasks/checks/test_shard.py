@@ -15,6 +15,9 @@ WORDS, COPY = load_environment("word_problems"), load_environment("copy")
 TEXTS = ["print(4)", "print(5)", "print(", "print('four')"]
 REFERENCES: dict[str, str | None] = {"p0": "4", "p1": "4", "p2": "4", "p3": None}
 
+PART = "sample-0000"
+SCORES = f"pending/scores/run=r/round=1/{PART}.parquet"
+
 Check = Callable[..., int]
 
 
@@ -42,7 +45,7 @@ def house(tmp_path: Path) -> Warehouse:
         }
         for i, text in enumerate(TEXTS)
     ]
-    w.write("samples", rows, run="r", round=1, part="sample-0000")
+    w.write("samples", rows, run="r", round=1, part=PART)
     return w
 
 
@@ -56,14 +59,14 @@ def box() -> Sandbox:
 
 def check(w: Warehouse, box: Sandbox | None) -> int:
     environment = WORDS if box else COPY
-    place = {"run": "r", "round": 1, "part": "sample-0000"}
+    place = {"run": "r", "round": 1, "part": PART}
     return check_shard(w, environment, box, REFERENCES, **place)  # type: ignore[arg-type]
 
 
 def marks(w: Warehouse, name: str) -> dict[str, object]:
     """Label (of answers) or value (of references) by the sample's text."""
     texts = dict(zip(w.read("samples").column("id").to_pylist(), TEXTS, strict=True))
-    rows = [row for row in w.read("scores").to_pylist() if row["check"] == name]
+    rows = [row for row in w.read("scores", part=PART).to_pylist() if row["check"] == name]
     column = "label" if name == "answer" else "value"
     return {texts[row["sample_id"]]: row[column] for row in rows}
 
@@ -72,29 +75,29 @@ def marks(w: Warehouse, name: str) -> dict[str, object]:
 def test_programs_are_run_parsed_and_compared(house: Warehouse, box: Sandbox) -> None:
     with box:
         assert check(house, box) == len(TEXTS)
-        verdicts = house.read("executions").column("verdict").to_pylist()
+        verdicts = house.read("executions", part=PART).column("verdict").to_pylist()
         assert verdicts == ["accepted", "accepted", "compile_error", "accepted"]
         assert list(marks(house, "answer").values()) == ["4", "5", None, None]
         # No reference, no score: a program of p3 is neither right nor wrong.
         assert marks(house, "reference") == {TEXTS[0]: 1.0, TEXTS[1]: 0.0, TEXTS[2]: 0.0}
         # A kill between the two writes leaves executions without scores: both are made again.
-        before = house.read("scores")
-        house.part_path("scores", run="r", round=1, part="sample-0000").unlink()
+        before = house.read("scores", part=PART)
+        (house.root / SCORES).unlink()
         check(house, box)
-        assert house.read("scores") == before
-        assert house.read("executions").num_rows == len(TEXTS)
+        assert house.read("scores", part=PART) == before
+        assert house.read("executions", part=PART).num_rows == len(TEXTS)
 
 
 def test_texts_need_no_sandbox(house: Warehouse) -> None:
     assert check(house, None) == len(TEXTS)
-    assert house.read("executions").num_rows == 0
+    assert house.read("executions", part=PART).num_rows == 0
     assert marks(house, "answer") == {text: text for text in TEXTS}
     assert marks(house, "reference") == dict.fromkeys(TEXTS[:3], 0.0)
 
 
 def test_a_checked_shard_is_not_checked_again(house: Warehouse) -> None:
     check(house, None)
-    path = house.part_path("scores", run="r", round=1, part="sample-0000")
+    path = house.root / SCORES
     stamp = path.stat().st_mtime_ns
     assert check(house, None) == len(TEXTS)
     assert path.stat().st_mtime_ns == stamp

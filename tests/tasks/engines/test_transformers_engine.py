@@ -85,6 +85,19 @@ def test_iterate_hands_over_the_same_and_may_be_left_early(engine):
     assert dict((r.id, row) for r, row in engine.iterate(requests)) == expected
 
 
+def test_requests_to_skip_cost_nothing_and_change_no_bit_of_the_others(tiny_llama):
+    requests = make_requests()
+    with open_engine("transformers", tiny_llama, {"rows_per_batch": 6}) as engine:
+        expected = {request.id: row for request, row in engine.iterate(requests)}
+        progress = []
+        skip = list(expected)[:2]  # the first batch, as it would have been planned with them
+        stream = engine.iterate(requests, lambda done, total: progress.append((done, total)), skip)
+        found = {request.id: row for request, row in stream}
+        assert found == {id: row for id, row in expected.items() if id not in skip}
+        assert progress[0] == (12, 3 * len(requests))
+        assert list(engine.iterate(requests, None, list(expected))) == []
+
+
 def test_scores_cover_the_completion_and_its_end(engine):
     prompt = [{"role": "user", "content": "2+2?"}]
     short, long = engine.score([(prompt, ""), (prompt, "four")])
