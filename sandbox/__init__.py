@@ -11,6 +11,7 @@ Example:
 """
 
 from sandbox.cache import run_cached
+from sandbox.cross import PassMatrix, cross_execute
 from sandbox.doctor import Diagnosis, diagnose
 from sandbox.environment import Environment
 from sandbox.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "FunctionTests",
     "Job",
     "Limits",
+    "PassMatrix",
     "Program",
     "ResultCache",
     "Sandbox",
@@ -55,6 +57,7 @@ __all__ = [
     "SandboxUnavailableError",
     "SandboxUsageError",
     "Verdict",
+    "cross_execute",
     "diagnose",
     "open_sandbox",
     "run_cached",
