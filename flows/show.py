@@ -207,7 +207,9 @@ def import_lines(report: ImportReport) -> list[str]:
     return lines
 
 
-def show_query(warehouse: Path, query: str, format: Format | None, output: Path | None) -> None:
+def show_query(
+    warehouse: Path, query: str, format: Format | None, output: Path | None, *, explain: bool
+) -> None:
     """Print or write the rows of a query.
 
     Args:
@@ -215,6 +217,7 @@ def show_query(warehouse: Path, query: str, format: Format | None, output: Path 
         query: One reading statement.
         format: How rows are written; None for what the output's name says, else a table.
         output: File to write, None for the terminal.
+        explain: Show how DuckDB would run the query, and do not run it.
 
     Raises:
         WarehouseNotFoundError: There is no warehouse.
@@ -222,21 +225,32 @@ def show_query(warehouse: Path, query: str, format: Format | None, output: Path 
         SettingError: The output is a folder.
     """
     house = Warehouse.open(warehouse, create=False)
+    if explain:
+        query = f"EXPLAIN {query}"
     if output is not None and output.is_dir():
         raise SettingError(f"output {output} is a folder; give the name of a file")
     suffix = output.suffix.removeprefix(".") if output is not None else ""
     by_name: Format = next((own for own in FORMATS if own == suffix), "table")
     chosen = format or by_name
     if output is None:
-        is_terminal = sys.stdout.isatty()
-        width = Console().width if is_terminal else 160
-        text = run_sql(house, query, chosen, max_width=width).text or ""
-        # Models write what they like, and a terminal obeys control characters.
-        sys.stdout.write(_CONTROLS.sub(lambda m: repr(m[0])[1:-1], text) if is_terminal else text)
+        print_query(house, query, chosen)
     else:
         output.parent.mkdir(parents=True, exist_ok=True)
         num_rows = run_sql(house, query, chosen, output).num_rows
         typer.echo(str(output) if num_rows is None else f"{num_rows} rows: {output}")
+
+
+def print_query(house: Warehouse, query: str, format: Format) -> None:
+    """Print the rows of a query.
+
+    Raises:
+        QueryError: The query fails, is not one that only reads, or the format is not text.
+    """
+    is_terminal = sys.stdout.isatty()
+    width = Console().width if is_terminal else 160
+    text = run_sql(house, query, format, max_width=width).text or ""
+    # Models write what they like, and a terminal obeys control characters.
+    sys.stdout.write(_CONTROLS.sub(lambda m: repr(m[0])[1:-1], text) if is_terminal else text)
 
 
 def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.command_options import PLACE, TABLES, WarehouseOption
+from flows.errors import SettingError
 
 tables = typer.Typer()
 
@@ -88,12 +89,18 @@ def import_samples(
     rich_help_panel=TABLES,
     epilog='selfloom sql "SHOW TABLES"\n\n'
     'selfloom sql "FROM rounds_overview" --output rounds.csv\n\n'
-    "selfloom sql - < question.sql",
+    "selfloom sql - < question.sql\n\n"
+    "selfloom sql (a shell)",
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One reading statement; '-' takes it from stdin.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help="One reading statement; '-' takes it from stdin.", show_default="a shell"
+        ),
+    ] = None,
     format: Annotated[
-        Literal["table", "csv", "json", "parquet"] | None,
+        Literal["table", "csv", "json", "parquet", "arrow"] | None,
         typer.Option(
             help="How rows are written; a table leaves out the middle of many rows.",
             show_default="by the output's name, else table",
@@ -102,14 +109,28 @@ def sql(
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="the terminal")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the plan of the query, and do not run it.")
+    ] = False,
     warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
-    """Ask the warehouse in SQL; reads only."""
-    from flows.show import show_query
+    """Ask the warehouse in SQL; reads only.
 
-    if query == "-":
+    Without a query, a shell asks for one after the other: the program `duckdb` where it is
+    installed, else a small one with a history.
+    """
+    from flows.show import show_query
+    from flows.sql_shell import open_shell
+
+    is_asking = query is None and sys.stdin is not None and sys.stdin.isatty()
+    if is_asking and (output is not None or explain):
+        raise SettingError("--output and --explain need a query")
+    if is_asking:
+        open_shell(warehouse, format)
+        return
+    if query is None or query == "-":
         query = sys.stdin.read() if sys.stdin else ""
-    show_query(warehouse, query, format, output)
+    show_query(warehouse, query, format, output, explain=explain)
 
 
 @tables.command(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TextIO, get_args
+from typing import BinaryIO, Final, Literal, NamedTuple, TextIO, get_args
 
 import duckdb
 import pyarrow as pa
@@ -20,13 +20,21 @@ from storage.commit import replace_beside
 from storage.errors import QueryError
 from storage.warehouse import Warehouse
 
-Format = Literal["table", "csv", "json", "parquet"]
-"""How rows are written: a drawn table, comma-separated, an array of objects, or Parquet."""
+Format = Literal["table", "csv", "json", "parquet", "arrow"]
+"""How rows are written: a drawn table, comma-separated, an array of objects, or a file of columns.
+
+In CSV null is an empty cell and an empty text is `""`, which DuckDB tells apart with
+`allow_quoted_nulls = false`; lists and structs are JSON. JSON has null for NaN and infinities.
+Parquet and Arrow keep every type.
+"""
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _BATCH_ROWS = 2_000
 _SHOWN_ROWS = 200
+_NEEDS_FILE = ("parquet", "arrow")
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+_PLAN = ["explain_key", "explain_value"]  # the columns of EXPLAIN
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(\([^)]*\)\s*|ANALYZE\s+)?", re.IGNORECASE)
 
 
@@ -53,7 +61,8 @@ def run_sql(
         warehouse: Warehouse to query.
         query: One reading statement: SELECT, FROM, WITH, PIVOT, VALUES, SHOW, DESCRIBE,
             SUMMARIZE or EXPLAIN.
-        fmt: How the rows are written. A drawn table leaves out the middle of more than 200 rows.
+        fmt: How the rows are written. A drawn table leaves out the middle of more than 200 rows; a
+            plan of EXPLAIN is drawn as it is.
         output: File to write, complete or not at all; None to return the text.
         max_width: Characters of a line of a drawn table.
 
@@ -61,14 +70,14 @@ def run_sql(
         The text, or the number of rows that went to the file.
 
     Raises:
-        QueryError: If the format is unknown, Parquet has no output path, or the query is no
-            reading statement, fails, or names a file outside the tables.
+        QueryError: If the format is unknown, Parquet or Arrow has no output path, or the query is
+            no reading statement, fails, or names a file outside the tables.
         WarehouseFullError: If the disk of the output is full.
     """
     if fmt not in FORMATS:
         raise QueryError(f"format {fmt!r}: expected one of {', '.join(FORMATS)}")
-    if fmt == "parquet" and output is None:
-        raise QueryError("format 'parquet' is not text; give the path of an output file")
+    if fmt in _NEEDS_FILE and output is None:
+        raise QueryError(f"format {fmt!r} is not text; give the path of an output file")
     with warehouse.connect() as connection:
         _check_reads_only(connection, query)
         _harden(connection, warehouse)
@@ -76,7 +85,8 @@ def run_sql(
             relation = connection.sql(query)
             if relation is None:
                 raise QueryError(f"the query has no rows to show; {_help()}")
-            return _render(relation, fmt, None if output is None else Path(output), max_width)
+            path = None if output is None else Path(output)
+            return _interruptible(connection, lambda: _render(relation, fmt, path, max_width))
         except duckdb.PermissionException as error:
             raise QueryError(
                 f"{error}\nA query sees the warehouse's tables only; open {warehouse.root}/"
@@ -86,9 +96,29 @@ def run_sql(
             raise QueryError(f"{error}\n{_help()}") from error
 
 
+def _interruptible(
+    connection: duckdb.DuckDBPyConnection, work: Callable[[], QueryResult]
+) -> QueryResult:
+    """Works in a thread, so that Ctrl-C reaches this one: DuckDB 2.0 misses it now and then."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            while not future.done():
+                # It refuses between two calls of the worker.
+                with contextlib.suppress(duckdb.Error):
+                    connection.interrupt()
+                wait([future], timeout=0.05)
+            raise
+
+
 def _check_reads_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     try:
+        query.encode()
         statements = connection.extract_statements(query)
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the query is not UTF-8: {error}") from error
     except duckdb.Error as error:
         raise QueryError(f"{error}\n{_help()}") from error
     if len(statements) != 1:
@@ -117,9 +147,9 @@ def _help() -> str:
 def _render(
     relation: duckdb.DuckDBPyRelation, fmt: Format, output: Path | None, max_width: int
 ) -> QueryResult:
-    if fmt == "parquet":
+    if fmt in _NEEDS_FILE:
         assert output is not None
-        return QueryResult(None, _save_parquet(relation, output))
+        return QueryResult(None, _save_columns(relation, fmt, output))
     if output is None:
         text = io.StringIO()
         num_rows = _write_text(relation, fmt, text, max_width)
@@ -134,27 +164,37 @@ def _render(
     return QueryResult(None, counts[0])
 
 
-def _save_parquet(relation: duckdb.DuckDBPyRelation, output: Path) -> int:
+def _save_columns(relation: duckdb.DuckDBPyRelation, fmt: Format, output: Path) -> int:
     num_rows = 0
 
     def write(path: Path) -> None:
         nonlocal num_rows
         reader = relation.to_arrow_reader(_BATCH_ROWS)
-        with (
-            open(path, "wb") as sink,
-            pq.ParquetWriter(sink, reader.schema, compression="zstd") as w,
-        ):
+        # A file in which two columns have one name can't be read again.
+        schema = pa.schema(map(pa.Field.with_name, reader.schema, _distinct(reader.schema.names)))
+        with open(path, "wb") as sink, _column_writer(fmt, sink, schema) as writer:
             for batch in reader:
                 num_rows += batch.num_rows
-                w.write_table(pa.Table.from_batches([batch]))
+                writer.write_batch(pa.record_batch(batch.columns, schema=schema))
 
     replace_beside(output, write)
     return num_rows
 
 
+def _column_writer(
+    fmt: Format, sink: BinaryIO, schema: pa.Schema
+) -> pq.ParquetWriter | pa.RecordBatchFileWriter:
+    if fmt == "parquet":
+        return pq.ParquetWriter(sink, schema, compression="zstd")
+    return pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+
+
 def _write_text(
     relation: duckdb.DuckDBPyRelation, fmt: Format, stream: TextIO, max_width: int
 ) -> int | None:
+    if fmt == "table" and relation.columns == _PLAN:
+        stream.write("\n".join(str(row[1]).rstrip() for row in _rows(relation)) + "\n")
+        return None
     if fmt == "table":
         with contextlib.redirect_stdout(stream):
             relation.show(max_rows=_SHOWN_ROWS, max_width=max_width)
@@ -162,10 +202,9 @@ def _write_text(
     names = _distinct(relation.columns)
     num_rows = 0
     if fmt == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
+        stream.write(_csv_line(names))
         for row in _rows(relation):
-            writer.writerow([_cell(value) for value in row])
+            stream.write(_csv_line(row))
             num_rows += 1
         return num_rows
     stream.write("[")
@@ -193,8 +232,18 @@ def _distinct(names: list[str]) -> list[str]:
     return result
 
 
-def _cell(value: object) -> object:
-    return _to_json(value) if isinstance(value, list | dict) else value
+def _csv_line(values: Iterable[object]) -> str:
+    return ",".join(map(_csv_cell, values)) + "\n"
+
+
+def _csv_cell(value: object) -> str:
+    # Python's csv module can't tell null from an empty text before 3.12.
+    if value is None:
+        return ""
+    text = _to_json(value) if isinstance(value, list | dict) else str(value)
+    if text and not _NEEDS_QUOTES.search(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _to_json(value: object) -> str:

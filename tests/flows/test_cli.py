@@ -225,6 +225,8 @@ def test_a_query_is_printed_in_every_format(
     assert "│ labels  │     1 │ promoted     │" in selfloom("sql", query).out
     assert json.loads(selfloom("sql", query, "--format", "json").out) == rows
     assert selfloom("sql", "-", "--format", "csv", stdin=query).out == lines
+    assert selfloom("sql", "--format", "csv", stdin=query).out == lines
+    assert "READ_PARQUET" in selfloom("sql", "--explain", query).out
     assert selfloom("sql", query, "--output", "new/rows.csv").out == "2 rows: new/rows.csv\n"
     assert Path("new/rows.csv").read_text() == lines
     selfloom("sql", query, "--output", "rows.parquet")

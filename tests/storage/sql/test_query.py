@@ -3,10 +3,15 @@
 import csv
 import io
 import json
+import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,6 +41,37 @@ def test_formats(filled: Warehouse, tmp_path: Path) -> None:
     assert rows[1] == {"id": "b", "answer": "b,\n'\"ü", "list": [1, 2], "nothing": None, "x": None}
     assert run_sql(filled, query, "parquet", tmp_path / "out.parquet") == (None, 2)
     assert pq.read_table(tmp_path / "out.parquet")["list"].to_pylist() == [[1, 2], [1, 2]]
+    assert run_sql(filled, query, "arrow", tmp_path / "out.arrow") == (None, 2)
+    with pa.ipc.open_file(tmp_path / "out.arrow") as file:
+        assert file.read_all()["answer"].to_pylist() == ["a,\n'\"ü", "b,\n'\"ü"]
+
+
+def test_csv_tells_null_from_an_empty_text(filled: Warehouse, tmp_path: Path) -> None:
+    query = "SELECT '' AS empty, NULL AS nothing, 'a\rb' AS line, '\"' AS mark, ' ' AS blank"
+    run_sql(filled, query, "csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == (
+        b'empty,nothing,line,mark,blank\n"",,"a\rb","""", \n'
+    )
+    read = f"FROM read_csv('{tmp_path}/out.csv', all_varchar = true, allow_quoted_nulls = false)"
+    assert duckdb.execute(read).fetchall() == [("", None, "a\rb", '"', " ")]
+
+
+def test_a_plan_is_drawn_as_it_is(filled: Warehouse) -> None:
+    text = run_sql(filled, "EXPLAIN SELECT id FROM votes").text or ""
+    assert "READ_PARQUET" in text and "explain_value" not in text
+    assert json.loads(run_sql(filled, "EXPLAIN FROM votes", "json").text or "")[0]["explain_value"]
+
+
+def test_an_interrupt_ends_a_query(filled: Warehouse) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_sql(filled, "SELECT sum(a.i * b.i) FROM range(1e9::INT) a(i), range(1e9::INT) b(i)")
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -62,6 +98,9 @@ def test_results_larger_than_a_batch(filled: Warehouse) -> None:
 def test_equal_names_are_kept_apart(filled: Warehouse) -> None:
     text = run_sql(filled, "SELECT 1 AS a, 2 AS a, 3 AS a", "json").text
     assert list(json.loads(text or "")[0].values()) == [1, 2, 3]
+    run_sql(filled, "SELECT 1 AS a, 2 AS a", "parquet", filled.root / "out.parquet")
+    (row,) = pq.read_table(filled.root / "out.parquet").to_pylist()
+    assert list(row.values()) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -112,5 +151,9 @@ def test_refused(query: str, problem: str, filled: Warehouse) -> None:
 def test_unknown_formats(filled: Warehouse) -> None:
     with pytest.raises(QueryError, match="format 'xml': expected one of table, csv"):
         run_sql(filled, "FROM votes", "xml")  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match="give the path of an output file"):
-        run_sql(filled, "FROM votes", "parquet")
+    files: tuple[Format, ...] = ("parquet", "arrow")
+    for fmt in files:
+        with pytest.raises(QueryError, match="give the path of an output file"):
+            run_sql(filled, "FROM votes", fmt)
+    with pytest.raises(QueryError, match="not UTF-8"):
+        run_sql(filled, "SELECT '\udcff'")
