@@ -2,14 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sandbox.backends.cgroups import find_hierarchy, sweep_stale_groups
 from tests.sandbox.conftest import open_or_skip
+from tests.sandbox.host_view import descendants, own_groups, runs, wait_for
 
 pytestmark = pytest.mark.sandbox
 
@@ -24,29 +23,6 @@ with open_sandbox(sys.argv[1], workers=2, limits=Limits(cpu_s=60, wall_s=120)) a
 """
 
 
-def _descendants(pid: int) -> set[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return set()
-    children = {int(child) for child in text.split()}
-    return children.union(*(_descendants(child) for child in children))
-
-
-def _own_groups(pid: int) -> list[Path]:
-    hierarchy = find_hierarchy()
-    bases = hierarchy.folders.values() if hierarchy else ()
-    return [folder for base in bases for folder in base.glob(f"selfloom-*-{pid}-*")]
-
-
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(1500):
-        if condition():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"not after 30 s: {what}")
-
-
 @pytest.mark.parametrize("backend", ["namespaces:unshare", "namespaces:bwrap"])
 def test_killing_the_parent_leaves_no_process_and_no_control_group(backend: str) -> None:
     with open_or_skip(backend):
@@ -58,23 +34,16 @@ def test_killing_the_parent_leaves_no_process_and_no_control_group(backend: str)
     try:
         assert parent.stdout.readline() == "ready\n"
         # Two cells of warden, builder, process 1 and program, and one daemon.
-        _wait_for(lambda: len(_descendants(parent.pid)) >= 9, "all programs run")
-        family = _descendants(parent.pid)
+        wait_for(lambda: len(descendants(parent.pid)) >= 9, "all programs run")
+        family = descendants(parent.pid)
         hierarchy = find_hierarchy()
-        assert bool(_own_groups(parent.pid)) == (hierarchy is not None)
+        assert bool(own_groups(parent.pid)) == (hierarchy is not None)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         parent.stdout.close()
-    _wait_for(lambda: not any(map(_runs, family)), "all processes are gone")
-    _wait_for(lambda: not _own_groups(parent.pid), "control groups are gone")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_for(lambda: not any(map(runs, family)), "all processes are gone")
+    wait_for(lambda: not own_groups(parent.pid), "control groups are gone")
 
 
 def test_groups_of_dead_owners_are_swept_and_others_stay() -> None:
@@ -99,9 +68,9 @@ def test_groups_of_dead_owners_are_swept_and_others_stay() -> None:
 
 
 def test_closing_leaves_no_process_and_no_control_group() -> None:
-    before = _descendants(os.getpid())
-    groups = set(_own_groups(os.getpid()))
+    before = descendants(os.getpid())
+    groups = set(own_groups(os.getpid()))
     with open_or_skip("auto", workers=2):
-        assert len(_descendants(os.getpid()) - before) >= 6
-    assert _descendants(os.getpid()) <= before
-    assert set(_own_groups(os.getpid())) <= groups
+        assert len(descendants(os.getpid()) - before) >= 6
+    assert descendants(os.getpid()) <= before
+    assert set(own_groups(os.getpid())) <= groups

@@ -1,9 +1,10 @@
 """A program that misbehaves and what has to become of it; the short names of verdicts."""
 
+from dataclasses import replace
 from textwrap import dedent
 from typing import NamedTuple
 
-from sandbox import Verdict
+from sandbox import Limits, Program, Verdict
 
 OK = Verdict.ACCEPTED
 WA = Verdict.WRONG_ANSWER
@@ -47,6 +48,7 @@ class Hostile(NamedTuple):
         stderr: Something that standard error must contain.
         flag: A flag that the execution must carry.
         stdin: What the program can read.
+        limits: Limits in which it differs from the others, as `(name, value)`.
     """
 
     name: str
@@ -57,6 +59,17 @@ class Hostile(NamedTuple):
     stderr: str = ""
     flag: str | None = None
     stdin: str = ""
+    limits: tuple[tuple[str, int], ...] = ()
+
+    def program(self, limits: Limits) -> Program:
+        """Return what is to be run; `limits` are those of the sandbox."""
+        return Program(
+            id=self.name,
+            source=self.source,
+            stdin=self.stdin,
+            expected_stdout=self.expected,
+            limits=replace(limits, **dict(self.limits)) if self.limits else None,
+        )
 
 
 def case(
@@ -68,11 +81,12 @@ def case(
     stderr: str = "",
     flag: str | None = None,
     stdin: str = "",
+    limits: tuple[tuple[str, int], ...] = (),
 ) -> Hostile:
     """Return a case; a source that starts with a new line is unindented."""
     if source.startswith("\n"):
         source = dedent(source).strip() + "\n"
-    return Hostile(name, source, verdicts, stdout, expected, stderr, flag, stdin)
+    return Hostile(name, source, verdicts, stdout, expected, stderr, flag, stdin, limits)
 
 
 def refused(name: str, source: str, stderr: str = "Operation not permitted") -> Hostile:

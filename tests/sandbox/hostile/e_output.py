@@ -20,7 +20,7 @@ _PICKLE = b"\x80\x04cos\nsystem\n\x8c\x04true\x85R."
 
 CASES: list[Hostile] = [
     case("E1 endless stdout", "while True: print('x' * 1000)", OL),
-    case("E1 endless stdout in one byte writes", "import os\nwhile True: os.write(1, b'x')", OL),
+    case("E1 endless stdout in small writes", "import os\nwhile 1: os.write(1, b'x' * 99)", OL),
     case(
         "E1 endless stdout of many processes",
         "import os\nfor _ in range(3): os.fork()\nwhile True: print('x' * 1000)",
@@ -45,6 +45,13 @@ CASES: list[Hostile] = [
         "import sys\nsys.stdout.buffer.write(b'x' * 1_000_000)",
         OK,
         stdout="x" * 1_000_000,
+    ),
+    case(
+        "E4 5 MB in one write",
+        "import os, sys\nsys.stdout.buffer.raw.write(b'x' * 5_000_000)",
+        OK,
+        stdout="x" * 5_000_000,
+        limits=(("stdout_kib", 8192),),
     ),
     case(
         "E5 odd bytes",

@@ -31,13 +31,13 @@ CASES: list[Hostile] = [
     ),
     case(
         "X errors in errors",
-        "e = ValueError()\nfor _ in range(50_000): e = ExceptionGroup('x', [e])\nraise e",
+        "e = ValueError()\nfor _ in range(2_000): e = ExceptionGroup('x', [e])\nraise e",
         RE,
         SG,
     ),
     case(
         "X group of many errors",
-        "raise ExceptionGroup('x', [ValueError(i) for i in range(50_000)])",
+        "raise ExceptionGroup('x', [ValueError(i) for i in range(2_000)])",
         RE,
         CT,
     ),
@@ -149,7 +149,7 @@ CASES: list[Hostile] = [
     ),
     case(
         "X every process finishes the program",
-        "import os\nfor _ in range(3): os.fork()\nprint(42)",
+        "import os\nfor _ in range(3):\n    if os.fork(): os.wait()\nprint(42)",
         WA,
         expected="42",
     ),
