@@ -82,7 +82,7 @@ def installed_folders(names: Iterable[str]) -> tuple[Path, ...]:
         Top-level folders, for numpy `numpy`, `numpy.libs` and `numpy-2.4.6.dist-info`.
 
     Raises:
-        SandboxUnavailableError: One is not installed.
+        SandboxUnavailableError: One is not installed, or not by pip.
     """
     folders: set[Path] = set()
     for name in names:
@@ -92,7 +92,12 @@ def installed_folders(names: Iterable[str]) -> tuple[Path, ...]:
             raise SandboxUnavailableError(
                 f"programs may import {name}, which is not installed; run: pip install {name}"
             ) from None
-        tops = {file.parts[0] for file in found.files or () if len(file.parts) > 1}
+        if not found.files:
+            raise SandboxUnavailableError(
+                f"nothing says which files belong to {name} in {found.locate_file('')}; "
+                f"run: pip install --force-reinstall {name}"
+            )
+        tops = {file.parts[0] for file in found.files if len(file.parts) > 1}
         paths = (Path(str(found.locate_file(top))) for top in tops - {"..", "__pycache__"})
         folders |= {path.resolve() for path in paths if path.is_dir()}
     return tuple(sorted(folders))
@@ -108,6 +113,7 @@ class Environment:
         image_digest: Of the container image, None where there is none.
         python: Version and build of the interpreter.
         system: Machine and C library.
+        vector_units: Of the processor; numpy chooses its code by them, and so the last digits.
         flags: Of the interpreter.
         packages: Versions by name.
         package_files: Digest of what is recorded of their files, and of modules without a record.
@@ -123,6 +129,7 @@ class Environment:
     image_digest: str | None
     python: str
     system: str
+    vector_units: list[str]
     flags: str
     packages: dict[str, str]
     package_files: str
@@ -146,12 +153,28 @@ class Environment:
 _PROBE = f"""
     import hashlib, importlib.metadata, json, locale, os, platform, sys
 
+    def content(path):
+        with open(path, "rb") as file:
+            data = file.read()
+        if not path.endswith("/RECORD"):
+            return data
+        # Scripts name the environment that they are installed in; the rest says how it was done.
+        varying = (b"../", b"bin/"), (b"__pycache__/", b".dist-info/")
+        lines = [line for line in data.splitlines() if not line.startswith(varying[0])]
+        lines = [line for line in lines if not any(part in line for part in varying[1])]
+        return b"\\n".join(sorted(lines))
+
     def digest(paths):
         total = hashlib.sha256()
         for path in sorted(paths):
-            with open(path, "rb") as file:
-                total.update(path.encode("utf-8", "surrogateescape") + b"\\0" + file.read())
+            total.update(path.encode("utf-8", "surrogateescape") + b"\\0" + content(path))
         return total.hexdigest()[:16]
+
+    def vector_units():
+        with open("/proc/cpuinfo") as file:
+            lines = [line.split(":")[1] for line in file if line.startswith(("flags", "Features"))]
+        kinds = ("avx", "fma", "sse4", "asimd", "sve")
+        return sorted({{word for word in " ".join(lines[:1]).split() if word.startswith(kinds)}})
 
     def below(folder):
         for parent, folders, names in os.walk(folder):
@@ -173,6 +196,7 @@ _PROBE = f"""
     print(json.dumps({{
         "python": sys.version,
         "system": " ".join((platform.machine(), *platform.libc_ver())),
+        "vector_units": vector_units(),
         "flags": str(sys.flags),
         "packages": packages,
         "package_files": digest(path for path in files if os.path.isfile(path)),

@@ -11,6 +11,7 @@ ENVIRONMENT = Environment(
     image_digest=None,
     python="3.11",
     system="x86_64",
+    vector_units=["avx"],
     flags="none",
     packages={"numpy": "2.4"},
     package_files="ab",

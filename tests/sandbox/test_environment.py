@@ -230,3 +230,22 @@ def test_small_limits_of_the_caller_do_not_hinder_the_look() -> None:
 def test_a_default_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(SandboxUnavailableError, match="pip install no-such-package"):
         installed_folders(["no-such-package"])
+
+
+def test_the_fingerprint_does_not_hang_on_where_packages_were_installed(tmp_path: Path) -> None:
+    fingerprints = set()
+    for number, version in enumerate(("1.0", "1.0", "1.1")):
+        folder = tmp_path / str(number)
+        about = folder / f"thing-{version}.dist-info"
+        about.mkdir(parents=True)
+        (folder / "thing.py").write_text("x = 1")
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: thing\nVersion: {version}\n")
+        (about / "RECORD").write_text(
+            f"../../bin/thing,sha256={number},9\nthing.py,sha256=abc,5\n"
+            f"__pycache__/thing.cpython-31{number}.pyc,,\n{about.name}/INSTALLER,sha256={number},4\n"
+        )
+        # Bound to the same place in the cell, one after the other.
+        with open_default(packages=[folder]) as box:
+            assert box.environment is not None and box.environment.packages["thing"] == version
+            fingerprints.add(box.environment.fingerprint)
+    assert len(fingerprints) == 2

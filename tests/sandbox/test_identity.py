@@ -40,6 +40,8 @@ def changed(value: object, kind: object) -> object:
             return value * 1.5
         case tuple() as parts:
             return (*parts, *parts) or ("x",)
+        case list() as parts:
+            return [*parts, "x"]
         case Mapping():
             return {**value, "x": 1}
     raise AssertionError(f"how does one change a {kind}?")
