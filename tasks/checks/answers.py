@@ -3,8 +3,8 @@
 Two steps that never mix. :func:`extract_answer` finds the raw answer and says which rule found it;
 :func:`canonical_answer` turns a raw answer into the text under which equal answers are equal
 (`$1,000.0` and `1e3` are both `1000`). Votes, references and selections compare canonical forms
-only, so a stronger equivalence (LaTeX, symbolic) can be added as another canonical function
-without touching them.
+only, so a stronger equivalence is another canonical function: :mod:`tasks.checks.math_answers` has
+one for LaTeX, sets and formulas.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 ANSWERS_VERSION = "1"  # raise when a rule or a canonical form changes: it is stored in `scores`
 
-AnswerKind = Literal["number", "text"]
+AnswerKind = Literal["number", "text", "math"]
 Rule = Literal["hash", "answer_line", "boxed", "phrase", "last_number"]
 MARKER_RULES: tuple[Rule, ...] = ("hash", "answer_line", "boxed", "phrase")
 RULES_WITH_FALLBACK: tuple[Rule, ...] = (*MARKER_RULES, "last_number")
@@ -95,7 +95,8 @@ def extract_answer(
 
     Args:
         text: A completion.
-        kind: `number` drops the unit behind a number (`18 dollars` is `18`); `text` keeps all.
+        kind: `number` drops the unit behind a number (`18 dollars` is `18`); `text` and `math`
+            keep all.
         rules: The rules to try, in order.
 
     Example:

@@ -13,6 +13,7 @@ from tasks.checks.answers import (
     canonical_answer,
     extract_answer,
 )
+from tasks.checks.math_answers import MathAnswers
 from tasks.environments.base import (
     AnswerFormat,
     Message,
@@ -40,7 +41,8 @@ class Jsonl:
             which it is extracted. A number is taken as it is.
         difficulty: A column with an integer level.
         answer_format: `text`: the completion contains the answer; `program`: it prints it.
-        answer_kind: `number` drops units behind numbers; `text` keeps the answer as it is.
+        answer_kind: `number` drops units behind numbers; `text` keeps the answer as it is; `math`
+            does too, and takes LaTeX, sets and formulas of the same value for the same answer.
         guess_last_number: Take the last number of a completion where no marker names an answer.
         system: A system message put before every question.
         template: The user message, with `{question}` where the question goes.
@@ -89,9 +91,10 @@ class Jsonl:
         if not 0 <= heldout_share <= 1:
             raise OptionError(f"heldout_share={heldout_share}; it must be in [0, 1]")
         check_choice("answer_format", answer_format, ("text", "program"))
-        check_choice("answer_kind", answer_kind, ("number", "text"))
+        check_choice("answer_kind", answer_kind, ("number", "text", "math"))
         self.answer_format: AnswerFormat = answer_format
         self.answer_kind: AnswerKind = answer_kind
+        self._math = MathAnswers() if answer_kind == "math" else None
         self.rules = RULES_WITH_FALLBACK if guess_last_number else MARKER_RULES
         self._columns = {
             "question": question,
@@ -132,8 +135,8 @@ class Jsonl:
         return None if found is None else found.answer
 
     def canonical(self, answer: str) -> str | None:
-        """The canonical form of :func:`tasks.checks.answers.canonical_answer`."""
-        return canonical_answer(answer)
+        """The canonical form of `canonical_answer`, or of `MathAnswers` for `answer_kind=math`."""
+        return canonical_answer(answer) if self._math is None else self._math(answer)
 
     def _read(
         self, source: str | Path, split: str | None, config: str | None, part: str
@@ -227,9 +230,13 @@ def required_text(row: Record, column: str) -> str:
 
 
 def reference_answer(text: str, kind: AnswerKind) -> str | None:
-    """The canonical reference in a bare answer or in a worked solution with a marked answer."""
+    """The reference in a bare answer or in a worked solution with a marked answer.
+
+    It is canonical, but for the kind `math`: its canonical form is worked out when it is compared.
+    """
     found = extract_answer(text, kind=kind)
-    return canonical_answer(text if found is None else found.answer)
+    answer = text if found is None else found.answer
+    return answer.strip() or None if kind == "math" else canonical_answer(answer)
 
 
 def parse_messages(row: Record, column: str) -> list[Message]:
