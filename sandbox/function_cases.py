@@ -97,9 +97,12 @@ class CasesExchange:
     def take(self, side: Side, record: Record) -> list[tuple[Side, bytes]]:
         """Take in a reply."""
         place = record.number
-        known = record.kind == RecordKind.REPLY and 0 <= place < len(self._order)
-        reply = read_reply(record.body, objects=False) if known else None
-        if reply is None or place in self._replies or record.nonce != self._nonces[place]:
+        asked = record.kind == RecordKind.REPLY and 0 <= place < len(self._order)
+        if self._forged or not asked or record.nonce != self._nonces[place]:
+            self._forged = True
+            return []
+        reply = read_reply(record.body, objects=False) if place not in self._replies else None
+        if reply is None:
             self._forged = True
         else:
             self._replies[place] = reply

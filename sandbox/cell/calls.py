@@ -194,15 +194,20 @@ class Server:
         return Reference(number, kind.__name__[:80], name)
 
 
-def _kind_of(found: object) -> str:
+def _kind_of(found: object) -> str | list[str]:
+    """Return what a name of the program stands for; an exception by the names of its classes."""
     if isinstance(found, type):
-        return "exception" if issubclass(found, Exception) else "class"
+        return _names(found) if issubclass(found, Exception) else "class"
     return "function" if callable(found) or found is _MISSING else "value"
+
+
+def _names(kind: type) -> list[str]:
+    return [str(base.__name__)[:80] for base in kind.__mro__[:-1]][:20]
 
 
 def _raised(error: BaseException) -> bytes:
     """Return the names of an exception's classes, its arguments where they are plain, its text."""
-    names = [str(kind.__name__)[:80] for kind in type(error).__mro__[:-1]][:20]
+    names = _names(type(error))
     try:
         text = str(error)[:_MAX_TEXT]
         if type(text) is not str:

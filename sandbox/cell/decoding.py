@@ -277,7 +277,7 @@ class _Reader:
             raise ValueError(kind)
         if kind in ("keys", "items"):
             keys = items if kind == "keys" else [_checked(list(i), *map(type, i))[0] for i in items]
-            _check_hashes(keys)
+            _items(keys)
         if not self._native:
             return Iterated(kind, items)
         if kind == "iterator":

@@ -11,7 +11,8 @@ from typing import Any
 from sandbox.cell.channel import Channel
 from sandbox.cell.encoding import encode
 from sandbox.cell.frames import RecordKind
-from sandbox.cell.proxies import EntryPoint, Remote, solution_module
+from sandbox.cell.handles import EntryPoint
+from sandbox.cell.proxies import Remote, solution_module
 from sandbox.cell.testing import Counter, TestsInvalid, fresh_namespace, run_defined, run_source
 
 _MAX_NOTE = 500

@@ -1,8 +1,6 @@
 """What stands in for the solution where its tests run: every use asks the solution's own process.
 
-Only plain values come back, so `==` in a test is Python's own. Objects of a class under test stay
-where they are and are used through a stand-in; two of them are never compared, because only their
-own process could say whether they are equal.
+Only plain values come back, so `==` in a test is Python's own.
 """
 
 import builtins
@@ -10,22 +8,27 @@ import os
 import threading
 import types
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 from sandbox.cell.channel import Channel
 from sandbox.cell.decoding import decode
 from sandbox.cell.encoding import encode
 from sandbox.cell.frames import RecordKind
+from sandbox.cell.handles import (
+    CallableHandle,
+    EntryPoint,
+    Handle,
+    IsMethod,
+    IteratorHandle,
+    ObjectHandle,
+    SolutionError,
+    reference_of,
+)
 from sandbox.cell.values import Reference, TooLargeError, UnencodableError
 
 _getpid = os.getpid
 # Raised inside of `map` or a generator, these would end a test's loop early.
 _NEVER_RAISED = (StopIteration, StopAsyncIteration)
-
-
-class SolutionError(Exception):
-    """The solution raised something that is no exception of Python's own."""
 
 
 class TestStopped(BaseException):
@@ -50,7 +53,7 @@ class Remote:
         self._serial = 0
         self._pid = _getpid()
         self._methods: set[tuple[str, str]] = set()
-        self._kinds: dict[str, str] = {}
+        self._kinds: dict[str, object] = {}
         self._named: dict[str, type[Exception]] = {}
         self._exceptions: dict[tuple[str, ...], type[Exception]] = {}
         self.stopped: tuple[str, str] | None = None
@@ -110,10 +113,10 @@ class Remote:
         if not name[:1].isupper():
             return EntryPoint(self, name)
         if name not in self._kinds:
-            self._kinds[name] = str(self.ask("describe", name))
+            self._kinds[name] = self.ask("describe", name)
         kind = self._kinds[name]
-        if kind == "exception":
-            return self._named.setdefault(name, type(name, (SolutionError,), {}))
+        if isinstance(kind, list):
+            return self._named.setdefault(name, self._exception_class((name, *kind[1:])))
         return self.ask("get", name) if kind == "value" else EntryPoint(self, name)
 
     def _exchange(self, request: bytes) -> Any:
@@ -136,7 +139,7 @@ class Remote:
                 self._write_back(value, changed, args, kwargs)
             return value
         if kind == "method":
-            raise _IsMethod
+            raise IsMethod
         if kind == "raised":
             raise self._exception(*rest)
         if kind == "gone":
@@ -169,7 +172,7 @@ class Remote:
 
     def _refer(self, value: object) -> Reference | None:
         if isinstance(value, Handle):
-            return _reference(value)
+            return reference_of(value)
         return Reference(-1, value.__name__, "entry") if type(value) is EntryPoint else None
 
     def _resolve(self, reference: Reference) -> object:
@@ -182,14 +185,17 @@ class Remote:
 
     def _exception_class(self, names: tuple[str, ...]) -> type[Exception]:
         """Return a class that stands for one of the solution's, named by its bases too."""
+        if names[0] in self._named:
+            return self._named[names[0]]
         if names not in self._exceptions:
             bases: list[type[Exception]] = [SolutionError]
             for name in names:
                 if (base := self._named.get(name) or self._builtin(name)) is not None:
                     bases = [base] if issubclass(base, SolutionError) else [SolutionError, base]
                     break
-            kind: type[Exception] = type(names[0], tuple(bases), {})
-            self._exceptions[names] = kind
+            if bases[-1] is Exception:
+                bases.pop()
+            self._exceptions[names] = type(names[0], tuple(bases), {})
         return self._exceptions[names]
 
     @staticmethod
@@ -212,176 +218,6 @@ class Remote:
             error = SolutionError(f"{names[0]}: {text}")
         self.raised.append(error)
         return error
-
-
-class _IsMethod(Exception):
-    """What was read is a method."""
-
-
-class EntryPoint:
-    """A function or class of the solution."""
-
-    def __init__(self, remote: Remote, name: str) -> None:
-        self._remote = remote
-        self.__name__ = self.__qualname__ = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return what the solution returns."""
-        return self._remote.ask("call", self.__name__, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        path = f"{self.__name__}.{name}"
-        try:
-            return self._remote.ask("get", path)
-        except _IsMethod:
-            return EntryPoint(self._remote, path)
-
-    def __instancecheck__(self, value: object) -> bool:
-        return isinstance(value, Handle) and bool(
-            self._remote.ask("operate", "isinstance", (value, self))
-        )
-
-    def __repr__(self) -> str:
-        return f"<{self.__name__} of the solution>"
-
-
-class Handle:
-    """Something that stays in the solution's process."""
-
-    __slots__ = ("_reference", "_remote")
-
-    def __init__(self, remote: Remote, reference: Reference) -> None:
-        object.__setattr__(self, "_remote", remote)
-        object.__setattr__(self, "_reference", reference)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Handle):
-            return False
-        return _reference(self).number == _reference(other).number or _compare(self, other)
-
-    def __hash__(self) -> int:
-        return hash(_reference(self).number)
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        raise TypeError(f"{self!r} cannot be copied")
-
-    def __repr__(self) -> str:
-        reference = _reference(self)
-        return f"<{reference.name} {reference.number} of the solution>"
-
-
-def _reference(handle: Handle) -> Reference:
-    found: Reference = object.__getattribute__(handle, "_reference")
-    return found
-
-
-def _ask(handle: Handle, verb: str, target: str, *args: Any) -> Any:
-    remote: Remote = object.__getattribute__(handle, "_remote")
-    return remote.ask(verb, target, args)
-
-
-def _call(handle: Handle, /, *args: Any, **kwargs: Any) -> Any:
-    remote: Remote = object.__getattribute__(handle, "_remote")
-    return remote.ask("call", f"#{_reference(handle).number}", args, kwargs)
-
-
-def _compare(first: Handle, second: object) -> bool:
-    if not isinstance(second, Handle):
-        raise TypeError(f"{first!r} is not comparable with a {type(second).__name__}")
-    remote: Remote = object.__getattribute__(first, "_remote")
-    raise remote.stop("invalid", "compares_objects")
-
-
-class CallableHandle(Handle):
-    """A function that the solution returned; nothing but a call of it means anything."""
-
-    __slots__ = ()
-
-    __call__ = _call
-
-
-class IteratorHandle(Handle):
-    """An iterator of the solution, one question per item, so it may be infinite."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        remote: Remote = object.__getattribute__(self, "_remote")
-        try:
-            return _ask(self, "operate", "next", self)
-        except SolutionError as error:
-            if type(error).__name__ == "StopIteration":
-                remote.raised.remove(error)
-                raise StopIteration from None
-            raise
-
-
-class ObjectHandle(IteratorHandle):
-    """An object of a class under test; what it answers is what is tested."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[Any]:
-        found: Iterator[Any] = _ask(self, "operate", "iter", self)
-        return found
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        remote: Remote = object.__getattribute__(self, "_remote")
-        reference = _reference(self)
-        path = f"#{reference.number}.{name}"
-        if remote.is_method(reference, name):
-            return EntryPoint(remote, path)
-        try:
-            return remote.ask("get", path)
-        except _IsMethod:
-            remote.note_method(reference, name)
-            return EntryPoint(remote, path)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        _ask(self, "set", f"#{_reference(self).number}.{name}", value)
-
-    __call__ = _call
-
-    def __enter__(self) -> Any:
-        return _ask(self, "operate", "enter", self)
-
-    def __exit__(self, *error: Any) -> Any:
-        return _ask(self, "operate", "exit", self, None, None, None)
-
-    def __bool__(self) -> bool:
-        return bool(_ask(self, "operate", "bool", self))
-
-    def __str__(self) -> str:
-        return str(_ask(self, "operate", "str", self))
-
-    __lt__ = __le__ = __gt__ = __ge__ = _compare
-
-
-def _operation(name: str, *, swapped: bool = False) -> Any:
-    def operate(self: ObjectHandle, *args: Any) -> Any:
-        return _ask(self, "operate", name, *((*args, self) if swapped else (self, *args)))
-
-    return operate
-
-
-for _name in ("len", "getitem", "setitem", "delitem", "contains", "abs", "float", "int", "round"):
-    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
-for _name in ("neg", "pos", "invert"):
-    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
-    setattr(ObjectHandle, f"__{_name}__", _operation(_name))
-    setattr(ObjectHandle, f"__r{_name}__", _operation(_name, swapped=True))
-for _name in ("and", "or", "xor"):
-    _operator = _name if _name == "xor" else _name + "_"
-    setattr(ObjectHandle, f"__{_name}__", _operation(_operator))
-    setattr(ObjectHandle, f"__r{_name}__", _operation(_operator, swapped=True))
 
 
 def write_over(old: Any, new: Any) -> None:
