@@ -4,7 +4,6 @@ from tests.sandbox.hostile.case import (
     CALL,
     CT,
     EE,
-    ML,
     OK,
     RE,
     SG,

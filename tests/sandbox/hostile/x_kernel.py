@@ -118,7 +118,10 @@ CASES: list[Hostile] = [
         """
         import fcntl, os
         for path in ("/etc/passwd", "/usr/bin/env", "/dev/null"):
-            fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass  # A program in another cell was faster: files of the host are the same file.
         print("x")
         """,
         OK,
@@ -253,7 +256,19 @@ CASES: list[Hostile] = [
         OK,
         stdout="x\n",
     ),
-    case("X locks the input of everyone", "import fcntl\nfcntl.flock(0, fcntl.LOCK_EX)", OK),
+    case(
+        "X locks the input of everyone",
+        """
+        import fcntl
+        try:
+            fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        print("x")
+        """,
+        OK,
+        stdout="x\n",
+    ),
     refused("X pushes into a terminal", "import fcntl; fcntl.ioctl(0, 0x5412, b'x')", "[Errno"),
     case(
         "X own session and group",
