@@ -25,7 +25,7 @@ LIMITS = Limits(cpu_s=0.4, wall_s=1.2, memory_mib=128, processes=16, tmp_mib=8, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--backend", default="namespaces")
     arguments = parser.parse_args()
     seen: dict[str, Counter[str]] = defaultdict(Counter)
