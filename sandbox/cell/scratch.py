@@ -72,6 +72,8 @@ class Scratch:
             # Where the program shares our uid it can write on the folder itself, for its successor.
             if _state(folder).mode != self._clean[folder].mode or os.listxattr(folder):
                 return left_files, False
+            # Or set its times, to any number: what stays must not say what the program wanted.
+            os.utime(folder, ns=(0, 0))
             self._clean[folder] = _state(folder)
         return left_files, True
 

@@ -31,5 +31,8 @@ def test_sweep_says_what_it_found(tmp_path: Path) -> None:
     assert scratch.sweep() == (True, True)
     assert list(tmp_path.iterdir()) == []
     assert scratch.sweep() == (False, True)
+    os.utime(tmp_path, (1, 42))
+    assert scratch.sweep() == (False, True)
+    assert tmp_path.stat().st_mtime == 0
     tmp_path.chmod(0o700 if tmp_path.stat().st_mode & 0o777 != 0o700 else 0o755)
     assert scratch.sweep() == (False, False)

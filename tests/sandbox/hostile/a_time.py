@@ -182,7 +182,7 @@ call(60, 93, 0)
         while True:
             for _ in range(6):
                 if os.fork() == 0:
-                    end = time.process_time() + 0.04
+                    end = time.process_time() + 0.3
                     while time.process_time() < end:
                         pass
                     os._exit(0)

@@ -187,6 +187,7 @@ CASES: list[Hostile] = [
         """,
         ML,
         TA,
+        CT,
     ),
     refused_call("B15 locks memory", "151, 230, 3"),
     case(

@@ -90,7 +90,8 @@ CASES: list[Hostile] = [
         "import os\nos.fork()\nos.kill(-1, 9)\nos.kill(os.getpid(), 9)",
         SG,
     ),
-    refused("C7 kills its parent", "import posix; posix.kill(posix.getppid(), 9)"),
+    # Process 1 does not feel it, but where programs share its uid nobody says no.
+    case("C7 kills its parent", "import posix; posix.kill(posix.getppid(), 9)", RE, OK),
     case(
         "C7 sends its parent every signal",
         """
@@ -247,7 +248,7 @@ CASES: list[Hostile] = [
         def add(lock, queue, total):
             with lock:
                 total.value += 1
-            queue.put(total.value)
+                queue.put(total.value)
         if __name__ == "__main__":
             lock, queue, total = Lock(), Queue(), Value("i", 0)
             work = [Process(target=add, args=(lock, queue, total)) for _ in range(2)]

@@ -216,14 +216,14 @@ CASES: list[Hostile] = [
         OK,
         flag="left_files",
     ),
-    refused(
-        "D17 attribute of the folder itself",
-        "import os; os.setxattr('/tmp', 'user.x', b'for the next one')",
-        "rror: [Errno",
-    ),
-    refused("D17 mode of the folder itself", "import os; os.chmod('/tmp', 0o700)", "rror: [Errno"),
-    refused(
-        "D17 times of the folder itself", "import os; os.utime('/tmp', (1, 1))", "rror: [Errno"
+    # Where programs share the uid of process 1 the folders are theirs; the cell is thrown away.
+    *(
+        case(f"D17 {what} of the folder itself", f"import os; {source}", RE, OK)
+        for what, source in (
+            ("attribute", "os.setxattr('/tmp', 'user.x', b'for the next one')"),
+            ("mode", "os.chmod('/tmp', 0o700)"),
+            ("times", "os.utime('/tmp', (1, 1))"),
+        )
     ),
     refused("D17 removes the folder itself", "import os; os.rmdir('/dev/shm')", "rror: [Errno"),
     case(
