@@ -1,7 +1,8 @@
 """Runs every program against every test, and says which passes which.
 
 All tests of a program run in one process as long as that changes nothing: when a test ends the
-process or runs into a limit, that test and those after it run again, each in a process of its own.
+process or runs into a limit, that test and those that were to follow run again, each in a process
+of its own.
 """
 
 import functools
@@ -181,19 +182,16 @@ class _Crossing:
         )
 
     def _keep_what_stands(self, row: _Row, execution: Execution) -> None:
-        results = execution.results
-        ended = next(
-            (i for i, result in enumerate(results) if result.note == _NOT_ENDED), len(results)
-        )
-        failed = next((r.verdict for r in results if _passed(r) is False), Verdict.ACCEPTED)
-        if ended == len(results) and execution.verdict not in (failed, Verdict.NOT_RUN):
+        ended = [result.note != _NOT_ENDED for result in execution.results]
+        failed = (r.verdict for r in execution.results if _passed(r) is False)
+        explained = (next(failed, Verdict.ACCEPTED), Verdict.NOT_RUN)
+        if all(ended) and execution.verdict not in explained:
             # The process did something wrong after its last answer; nobody knows for which test.
             return
-        if ended == 0 and execution.verdict is not Verdict.SANDBOX_FAULT:
-            row.results[0] = _alone(execution)
-            row.may_not_load = execution.verdict.is_label
-        for index, result in enumerate(results[:ended]):
-            if result.verdict not in _OF_ALL:
+        row.may_not_load = not any(ended) and execution.verdict.is_label
+        for index, result in enumerate(execution.results):
+            # Of those that did not end, one ended the process. In what order they ran is not known.
+            if ended[index] and result.verdict not in _OF_ALL:
                 row.results[index] = result
 
     def _report(self, results: list[CaseResult | None]) -> None:
@@ -214,7 +212,7 @@ def _whole(execution: Execution) -> CaseResult:
 
 
 def _alone(execution: Execution) -> CaseResult:
-    """Return what became of the first test of a process, when no other came to its end."""
+    """Return what became of the only test of a process."""
     if not execution.results:
         return _whole(execution)
     result = execution.results[0]
