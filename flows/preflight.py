@@ -13,6 +13,7 @@ from storage import Warehouse, WarehouseFullError
 from tasks.engines import check_engine
 from tasks.environments import Environment, Problem, load_environment
 from tasks.errors import OptionError
+from tasks.selection import Selection, check_selections
 
 SPARE_MIB = 64  # tables, logs and DuckDB's spilling of a small round
 
@@ -28,10 +29,14 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
         SettingError: Settings contradict each other or the recipe, or ask for more problems than
             there are.
         UnknownNameError: The environment or engine, or an option of it, is unknown.
-        OptionError: The environment lacks references that are needed.
+        OptionError: The environment lacks references that are needed, or a parameter of a
+            selection is out of range.
+        ReferencesNotAllowedError: A selection reads references, and the recipe has no labels.
+        DataFormatError: A selection's file can't run; the message names the column it lacks.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
     _check_settings(recipe, config)
+    _check_selection(recipe, config)
     environment = check_evaluation(config)
     train = _problems(environment, "train", "prompts", config.prompts)
     if recipe.allow_references and any(problem.reference is None for problem in train):
@@ -129,6 +134,23 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
         raise SettingError(
             f"sampling.temperature=0 makes {sampling.n} equal samples of every problem; set it "
             "above 0, or sampling.n=1"
+        )
+
+
+def _check_selection(recipe: Recipe, config: RecipeConfig) -> None:
+    """Try the settings' own selection and filters on empty tables; check what it trains with."""
+    spec = config.selection
+    filters = [one.selection() for one in spec.filters]
+    if spec.rule is None and not filters:
+        return
+    # Filters need a selection behind them; which one makes no difference to the check.
+    rule = spec.rule.selection() if spec.rule else Selection("confident_majority")
+    table = check_selections([rule], filters=filters, allow_references=recipe.allow_references)[0]
+    wanted = "pairs" if config.training.method == "dpo" else "examples"
+    if spec.rule is not None and table != wanted:
+        raise SettingError(
+            f"selection.rule={spec.rule.name!r} makes {table}, but recipe {recipe.name!r} trains "
+            f"by {config.training.method} on {wanted}; choose a selection that makes {wanted}"
         )
 
 

@@ -25,6 +25,7 @@ from storage import Warehouse, content_id
 from tasks.checks.shard import check_shard
 from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
+from tasks.dedup import DedupReport, dedup
 from tasks.engines import Engine, open_engine
 from tasks.environments import Environment, Problem
 from tasks.errors import WeightsChangedError
@@ -89,8 +90,13 @@ class Stages:
             count_votes(self)
 
     def select(self, *selections: Selection) -> TrainingTable:
-        """Turn samples into training rows; returns the table that holds them."""
+        """Turn samples into training rows; returns the table that holds them.
+
+        The settings can put another selection in their place, and filters and dedup before it.
+        """
         with self.clock("select"):
+            if self.config.selection.dedup.methods:
+                drop_copies(self)
             report = select_rows(self, selections)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
@@ -310,19 +316,36 @@ def seal_parts(stages: Stages, parts: list[str]) -> None:
 def count_votes(stages: Stages) -> None:
     """Count the votes of the round."""
     if not stages.warehouse.parts("votes", run=stages.run, round=stages.number):
-        vote(stages.warehouse, run=stages.run, round=stages.number)
+        memory_gib = stages.config.selection.memory_gib
+        vote(stages.warehouse, run=stages.run, round=stages.number, memory_gib=memory_gib)
 
 
 @task(name="select", cache_policy=NO_CACHE)
 def select_rows(stages: Stages, selections: Sequence[Selection]) -> SelectionReport:
     """Run the selections; doing it again writes the same rows."""
+    spec = stages.config.selection
     return select(
         stages.warehouse,
-        selections,
+        [spec.rule.selection()] if spec.rule else selections,
         run=stages.run,
         round=stages.number,
         seed=stages.config.seed,
         allow_references=stages.recipe.allow_references,
+        filters=[one.selection() for one in spec.filters],
+        memory_gib=spec.memory_gib,
+    )
+
+
+@task(name="dedup", cache_policy=NO_CACHE)
+def drop_copies(stages: Stages) -> DedupReport:
+    """Drop samples that say what another says; doing it again writes the same rows."""
+    spec = stages.config.selection
+    return dedup(
+        stages.warehouse,
+        spec.dedup,
+        run=stages.run,
+        round=stages.number,
+        memory_gib=spec.memory_gib,
     )
 
 

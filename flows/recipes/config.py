@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox import Limits
 from tasks.data_mix import MixSpec
+from tasks.dedup import DedupSpec
 from tasks.evaluation import GateSpec
 from tasks.monitors import MonitorSpec
 from tasks.sampling import SamplingSpec
+from tasks.selection import Selection
 from tasks.training.spec import TrainingSpec
 
 OptionValue = str | int | float | bool | dict[str, str] | list[str] | None
@@ -72,6 +74,41 @@ class SandboxSpec(Settings):
         return Limits(cpu_s=self.cpu_s, wall_s=self.wall_s, memory_mib=self.memory_mib)
 
 
+ParameterValue = str | int | float | bool
+
+
+class SelectionRule(Settings):
+    """A selection or a filter, and its parameters."""
+
+    name: str = Field(description="A name, or the path of a .sql file of your own.")
+    parameters: dict[str, ParameterValue] = Field(
+        default_factory=dict, description="Its parameters; those left out have their defaults."
+    )
+
+    def selection(self) -> Selection:
+        """The rule as the selection stage takes it."""
+        return Selection(self.name, self.parameters)
+
+
+class SelectionSpec(Settings):
+    """How samples become training rows."""
+
+    rule: SelectionRule | None = Field(
+        default=None,
+        description="Takes the place of the recipe's own selection. Empty: the recipe's.",
+    )
+    filters: list[SelectionRule] = Field(
+        default_factory=list,
+        description="Drop candidates first: length_band, curriculum_slice, or a .sql file.",
+    )
+    dedup: DedupSpec = DedupSpec()
+    memory_gib: float | None = Field(
+        default=None,
+        gt=0.1,
+        description="Memory of DuckDB in GiB before it spills to disk; empty: 80% of all.",
+    )
+
+
 class EvaluationSpec(Settings):
     """How the held-out accuracy of a model is measured."""
 
@@ -127,6 +164,7 @@ class RecipeConfig(Settings):
     fixed_reference: str | None = Field(
         default=None, description="Model for reference=fixed: a folder, model id or seed:NAME."
     )
+    selection: SelectionSpec = SelectionSpec()
     mix: MixSpec = MixSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     gate: GateSpec = GateSpec()

@@ -6,6 +6,7 @@
 -- (arXiv 2411.04109) and the shares of a prompt add up to less than 1 where answers are missing.
 -- A sample that failed by our fault (status 'error') and one whose answer was never looked for
 -- don't count at all: an outage is not a vote.
+-- An empty answer is none.
 -- Ties: equal weights are ranked by the answer's text, ascending by code point.
 --
 -- Reads samples, scores. Gives the columns of `votes`, by prompt_id and rank.
@@ -15,7 +16,7 @@ SET VARIABLE run = 'demo';    -- VARCHAR: the run
 SET VARIABLE round = 1;       -- INTEGER: its round
 
 WITH voters AS (
-    SELECT s.prompt_id, a.label AS answer
+    SELECT s.prompt_id, nullif(a.label, '') AS answer
     FROM samples AS s
     JOIN scores AS a ON a.sample_id = s.id
     WHERE s.run = getvariable('run') AND s.round = getvariable('round')

@@ -20,13 +20,16 @@ def check_selections(
     *,
     filters: Sequence[Selection] = (),
     allow_references: bool,
-) -> None:
+) -> list[str]:
     """Check that selections can run before any work begins, by running them on empty tables.
 
     Args:
         selections: What is to run.
         filters: What is to drop candidates before that.
         allow_references: Whether reference answers may be read.
+
+    Returns:
+        The table that each selection makes, `examples` or `pairs`.
 
     Raises:
         UnknownNameError: There is no such selection, filter or parameter.
@@ -49,6 +52,7 @@ def check_selections(
             run_filter(connection, plan, place)
         for plan in plans:
             run_rule(connection, plan, place)
+    return [plan.table for plan in plans]
 
 
 def find_candidates(
@@ -59,7 +63,9 @@ def find_candidates(
         _hide_references(connection)
     values = {**place, "use_references": allow_references}
     connection.execute(load_script(CANDIDATES).bind(connection, values))
-    connection.execute("CREATE OR REPLACE TEMP TABLE filtered (sample UBIGINT, filter VARCHAR)")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE filtered (sample UBIGINT, filter VARCHAR, reason VARCHAR)"
+    )
 
 
 def run_filter(
@@ -80,7 +86,8 @@ def run_filter(
         "WHERE reason IS NOT NULL GROUP BY sample"
     )
     connection.execute(
-        "INSERT INTO filtered SELECT sample, $filter FROM dropped_first", {"filter": plan.name}
+        "INSERT INTO filtered SELECT sample, $filter, reason FROM dropped_first",
+        {"filter": plan.name},
     )
     connection.execute(
         "UPDATE candidates SET reason = d.reason FROM dropped_first AS d "
@@ -101,6 +108,11 @@ def run_rule(
     given = {**place, **plan.parameters, "filter": plan.name}
     _execute(connection, plan, plan.rule, given)
     _check_columns(connection, plan)
+    if count(connection, "count(*) FROM filtered"):
+        # A rule may overlook the reason that a candidate came with; a filter's word stands.
+        connection.execute(
+            "UPDATE judged SET reason = f.reason FROM filtered AS f WHERE f.sample = judged.sample"
+        )
     assert plan.last is not None
     _execute(connection, plan, plan.last, given)
     _check_decisions(connection, plan)

@@ -29,7 +29,7 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 
 def run_dedup(w: Warehouse, *methods: str, **spec: object) -> dict[str, int]:
     chosen = DedupSpec.model_validate({"methods": list(methods), **spec})
-    return dict(dedup(w, chosen, run=RUN, round=1).dropped)
+    return {str(m): n for m, n in dedup(w, chosen, run=RUN, round=1).dropped.items()}
 
 
 def rejections(w: Warehouse) -> list[Row]:
