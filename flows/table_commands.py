@@ -152,3 +152,74 @@ def report(
     from flows.show import show_report
 
     show_report(warehouse, run, output or warehouse / "reports" / "report.html")
+
+
+@tables.command(
+    rich_help_panel=TABLES,
+    epilog="selfloom export my-pairs --run my-run --table pairs --license apache-2.0\n\n"
+    "selfloom export what-it-saw --model my-run-r2 --test-share 0.05",
+)
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of the dataset; must be free.")],
+    run: Annotated[
+        str | None, typer.Option(help="Run whose rows to take.", show_default="all runs")
+    ] = None,
+    round: Annotated[
+        list[int] | None,
+        typer.Option(help="Round whose rows to take; repeatable.", show_default="all rounds"),
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Table to take; repeatable.", show_default="those of examples, pairs, labels"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Instead: the frozen rows that this model, or hash, was trained on."),
+    ] = None,
+    test_share: Annotated[
+        float,
+        typer.Option(help="Share of prompts whose training rows become the split 'test', 0 to 1."),
+    ] = 0.0,
+    title: Annotated[
+        str | None, typer.Option(help="Name in the card.", show_default="the folder's")
+    ] = None,
+    license: Annotated[
+        str, typer.Option(help="Licence in the card, e.g. apache-2.0 or cc-by-4.0.")
+    ] = "unknown",
+    language: Annotated[
+        list[str] | None, typer.Option(help="Language of the texts, e.g. en; repeatable.")
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="Upload it to the hub of Hugging Face; needs a token."
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public/--private", help="Who sees a new repository on the hub.")
+    ] = False,
+    warehouse: WarehouseOption = Path("warehouse"),
+) -> None:
+    """Write rows as a dataset folder that `datasets.load_dataset` reads, with a card."""
+    from flows.show_tables import show_export
+    from storage import (
+        TRAINING_TABLES,
+        CardFields,
+        ExportSpec,
+        Warehouse,
+        check_token,
+        export_dataset,
+        push_to_hub,
+    )
+
+    house = Warehouse.open(warehouse, create=False)
+    if push is not None:
+        check_token()
+    spec = ExportSpec(run, round or None, tuple(table or TRAINING_TABLES), model, test_share)
+    card = CardFields(title or folder.resolve().name, license, tuple(language or ()))
+    report = export_dataset(house, folder, spec, card)
+    show_export(report)
+    if push is not None:
+        typer.echo(f"Uploaded: {push_to_hub(report.folder, push, private=not public)}")

@@ -4,22 +4,28 @@ Rows live in Parquet files, partitioned by run and round; everything else can be
 This room knows nothing of models, sandboxes or flows, and can be used alone.
 """
 
-from storage.compare import Difference, diff_tables, snapshot_hash
+from storage.compare import Difference, diff_tables, table_hash
 from storage.errors import (
+    ExportError,
     JournalBusyError,
     NotAWarehouseError,
     PartitionError,
     QueryError,
     RowError,
     SchemaVersionError,
+    SnapshotNotFoundError,
     UnknownTableError,
     WarehouseFullError,
     WarehouseNotFoundError,
 )
+from storage.export import ExportReport, ExportSpec, export_dataset
+from storage.export_card import CardFields
+from storage.hub import check_token, push_to_hub
 from storage.ids import content_id
 from storage.journal import Journal
 from storage.partitions import Part
 from storage.schemas import SCHEMA_VERSION, TABLES, TRAINING_TABLES
+from storage.snapshots import Snapshot, find_snapshot
 from storage.sql import QueryResult, run_sql
 from storage.warehouse import Warehouse
 
@@ -27,7 +33,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "TRAINING_TABLES",
+    "CardFields",
     "Difference",
+    "ExportError",
+    "ExportReport",
+    "ExportSpec",
     "Journal",
     "JournalBusyError",
     "NotAWarehouseError",
@@ -37,12 +47,18 @@ __all__ = [
     "QueryResult",
     "RowError",
     "SchemaVersionError",
+    "Snapshot",
+    "SnapshotNotFoundError",
     "UnknownTableError",
     "Warehouse",
     "WarehouseFullError",
     "WarehouseNotFoundError",
+    "check_token",
     "content_id",
     "diff_tables",
+    "export_dataset",
+    "find_snapshot",
+    "push_to_hub",
     "run_sql",
-    "snapshot_hash",
+    "table_hash",
 ]

@@ -81,16 +81,19 @@ def diff_tables(
     return found
 
 
-def snapshot_hash(
-    warehouse: Warehouse, table: str, *, run: str, rounds: Sequence[int] | None = None
+def table_hash(
+    warehouse: Warehouse, table: str, *, run: str | None, rounds: Sequence[int] | None = None
 ) -> str:
     """Returns a hash of a table's rows, whatever their order and parts.
+
+    It names rows as they lie in the warehouse; `models.snapshot_hash` names what a model saw, in
+    which order and repetitions count.
 
     Args:
         warehouse: Warehouse of the table.
         table: Name of the table, as a rule one of TRAINING_TABLES.
-        run: Run whose rows count.
-        rounds: Rounds whose rows count; None for all of the run.
+        run: Run whose rows count; None for all runs.
+        rounds: Rounds whose rows count; None for all rounds.
 
     Returns:
         64 hex digits: the SHA-256 of the sorted SHA-256 hashes of the rows, each over the JSON of
@@ -101,7 +104,7 @@ def snapshot_hash(
     """
     names = unmeasured_columns(schema_of(table))
     fields = ", ".join(f'"{name}" := "{name}"' for name in names)
-    chosen = f"run = {quoted(run)}"
+    chosen = "true" if run is None else f"run = {quoted(run)}"
     if rounds is not None:
         # The 'false' keeps an empty list of rounds valid, and empty.
         chosen += f" AND (false {''.join(f' OR round = {int(number)}' for number in rounds)})"

@@ -41,3 +41,15 @@ class QueryError(ValueError):
 
 class JournalBusyError(RuntimeError):
     """Another process is writing the same journal."""
+
+
+class SnapshotNotFoundError(FileNotFoundError):
+    """There is no frozen training table of this name."""
+
+
+class ExportError(ValueError):
+    """There is nothing to export, or nowhere to write it."""
+
+
+class MissingPackageError(ImportError):
+    """A package that the object store needs is not installed."""

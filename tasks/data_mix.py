@@ -109,6 +109,7 @@ def freeze_mix(
     path = warehouse.root / "snapshots" / f"{snapshot}.parquet"
     if not path.is_file():
         publish_parquet(warehouse.root, path, rows)
+        warehouse.keep(path)
     return FrozenTable(table, path, snapshot, rows.num_rows, dict(sorted(quotas.items())))
 
 
@@ -116,8 +117,8 @@ def snapshot_hash(rows: pa.Table) -> str:
     """The content hash of training rows in their order: text, weight and labels, not provenance.
 
     It names what a model was trained on, so order and repetitions count; that is what
-    `models.snapshot_hash` holds. `storage.snapshot_hash` is another thing: the hash of a table's
-    rows as they lie in the warehouse, ids included and in no order.
+    `models.snapshot_hash` holds. `storage.table_hash` is another thing: the hash of a table's rows
+    as they lie in the warehouse, ids included and in no order.
     """
     digest = hashlib.sha256()
     columns = [name for name in _TEXT_COLUMNS if name in rows.column_names]

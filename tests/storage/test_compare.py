@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage import UnknownTableError, Warehouse, diff_tables, snapshot_hash
+from storage import UnknownTableError, Warehouse, diff_tables, table_hash
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -76,19 +76,19 @@ def test_snapshots_hash_content(warehouse: Warehouse, other: Warehouse, make_row
     other.write("pairs", shuffled[5:], run="r", round=1, part="b")
     other.write("pairs", rows[:1], run="r", round=2, part="later")
     other.write("pairs", rows[:1], run="s", round=1, part="elsewhere")
-    first = snapshot_hash(warehouse, "pairs", run="r")
-    assert first == snapshot_hash(other, "pairs", run="r", rounds=[1])
+    first = table_hash(warehouse, "pairs", run="r")
+    assert first == table_hash(other, "pairs", run="r", rounds=[1])
     # The documented definition, without DuckDB; the hash is stored with models.
     texts = (json.dumps(row, separators=(",", ":")) for row in warehouse.read("pairs").to_pylist())
     hashes = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
     assert first == hashlib.sha256("".join(hashes).encode()).hexdigest()
     different = {
-        snapshot_hash(other, "pairs", run="r"),
-        snapshot_hash(other, "pairs", run="r", rounds=[2]),
-        snapshot_hash(other, "pairs", run="r", rounds=[]),
-        snapshot_hash(other, "pairs", run="s"),
+        table_hash(other, "pairs", run="r"),
+        table_hash(other, "pairs", run="r", rounds=[2]),
+        table_hash(other, "pairs", run="r", rounds=[]),
+        table_hash(other, "pairs", run="s"),
     }
     assert len(different | {first}) == 5
     rows[3]["chosen"] = [{"role": "assistant", "content": "another"}]
     warehouse.write("pairs", rows, run="r", round=1, part="all")
-    assert snapshot_hash(warehouse, "pairs", run="r") != first
+    assert table_hash(warehouse, "pairs", run="r") != first
