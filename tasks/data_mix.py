@@ -10,11 +10,12 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage import Warehouse
 from storage.commit import publish_parquet
@@ -40,12 +41,36 @@ class MixSpec(BaseModel):
         description="Share of rows from the newest round; older rounds share the rest in "
         "proportion to the number of difficulties they cover. Empty: every row once.",
     )
+    round_weights: list[float] | None = Field(
+        default=None,
+        min_length=1,
+        description="Weights of the newest round, the one before, ...: rows are drawn in these "
+        "proportions, and rounds beyond the list are left out. In place of rounds and "
+        "newest_share. Empty: not used.",
+    )
     num_rows: int | None = Field(
         default=None,
         ge=1,
-        description="Rows in total when newest_share is set. Empty: as many as use each new row "
-        "once.",
+        description="Rows in total when newest_share or round_weights is set. Empty: as many as "
+        "use each new row once.",
     )
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> MixSpec:
+        weights = self.round_weights
+        if weights is None:
+            return self
+        if weights[0] <= 0 or not all(0 <= weight < math.inf for weight in weights):
+            raise ValueError(
+                f"round_weights={weights}; expected numbers from 0 on, the first, of the newest "
+                "round, above 0"
+            )
+        if self.newest_share is not None or self.rounds != "new":
+            raise ValueError(
+                "round_weights says which rounds are used and how much; leave out rounds and "
+                "newest_share"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -90,6 +115,8 @@ def freeze_mix(
         DataFormatError: The newest round has no rows.
     """
     first = {"new": round, "new_and_previous": round - 1, "all": 0}[spec.rounds]
+    if spec.round_weights is not None:
+        first = round - len(spec.round_weights) + 1
     with warehouse.connect() as con:
         con.execute(f"CREATE TEMP VIEW training_table AS FROM {table}")
         found = con.execute(
@@ -137,6 +164,8 @@ def _quotas(sizes: dict[int, tuple[int, int]], spec: MixSpec, newest: int) -> di
             "selection or draw more samples"
         )
     num_newest, older = sizes[newest][0], {r: s for r, s in sizes.items() if r != newest}
+    if spec.round_weights is not None:
+        return _weighted_quotas({r: n for r, (n, _) in sizes.items()}, spec, newest)
     if spec.newest_share is None:
         return {r: rows for r, (rows, _) in sizes.items()}
     if not older:
@@ -147,3 +176,22 @@ def _quotas(sizes: dict[int, tuple[int, int]], spec: MixSpec, newest: int) -> di
     rest = total - quota_newest
     quotas = {r: rest * max(1, n) // levels for r, (_, n) in older.items()}
     return {**{r: quota for r, quota in quotas.items() if quota}, newest: quota_newest}
+
+
+def _weighted_quotas(sizes: dict[int, int], spec: MixSpec, newest: int) -> dict[int, int]:
+    """Rows per round in proportion to the weights, rounded so that they add up to the total.
+
+    What a round without rows would have had goes to the others.
+    """
+    assert spec.round_weights is not None
+    # Exact: which round gets the row that is left over must not hang on rounding errors.
+    ages = enumerate(spec.round_weights)
+    weights = {newest - age: Fraction(w) for age, w in ages if w and newest - age in sizes}
+    whole = sum(weights.values())
+    total = spec.num_rows or math.ceil(sizes[newest] * whole / weights[newest])
+    exact = {r: total * weight / whole for r, weight in weights.items()}
+    quotas = {r: math.floor(rows) for r, rows in exact.items()}
+    by_remainder = sorted(exact, key=lambda r: (quotas[r] - exact[r], -r))
+    for r in by_remainder[: total - sum(quotas.values())]:
+        quotas[r] += 1
+    return {r: quota for r, quota in quotas.items() if quota}

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage import Warehouse, content_id
-from tasks.data_mix import MIX_QUERY, FrozenTable, MixSpec, freeze_mix, snapshot_hash
+from tasks.data_mix import (
+    MIX_QUERY,
+    FrozenTable,
+    MixSpec,
+    _quotas,
+    freeze_mix,
+    snapshot_hash,
+)
 from tasks.errors import DataFormatError
 
 
@@ -159,3 +166,53 @@ def test_every_quota_is_met_and_rows_repeat_evenly(
         if quota:
             assert max(copies.values()) - (min(copies.values()) if len(copies) == size else 0) <= 1
     assert "other" not in {row[0] for row in found}
+
+
+def test_weights_by_age_decide_how_many_rows_of_each_round(house: Warehouse) -> None:
+    assert mix(house, round_weights=[2, 1], num_rows=30).rows_by_round == {1: 10, 2: 20}
+    # Each of the six new rows once is half of it all; round 0 has nothing to do with age 1.
+    assert mix(house, round_weights=[0.5, 0, 0.5]).rows_by_round == {0: 6, 2: 6}
+    # Rounds before the first give their part to the others.
+    assert mix(house, round_weights=[1, 1, 2, 9], num_rows=8).rows_by_round == {0: 4, 1: 2, 2: 2}
+    assert mix(house, round_weights=[1]).rows_by_round == mix(house).rows_by_round
+
+
+@given(
+    st.dictionaries(st.integers(0, 5), st.integers(1, 20), min_size=1),
+    st.lists(st.sampled_from([0.0, 0.1, 0.3, 1.0, 2.5]), max_size=6),
+    st.sampled_from([0.1, 1.0, 3.0]),
+    st.none() | st.integers(1, 200),
+)
+def test_weighted_quotas_are_as_near_to_the_weights_as_whole_rows_can_be(
+    sizes: dict[int, int], older: list[float], first: float, num_rows: int | None
+) -> None:
+    newest = max(sizes)
+    spec = MixSpec(round_weights=[first, *older], num_rows=num_rows)
+    quotas = _quotas({r: (rows, 1) for r, rows in sizes.items()}, spec, newest)
+    # The oracle, in floating point.
+    weights = {newest - age: w for age, w in enumerate([first, *older]) if newest - age in sizes}
+    whole = sum(weights.values())
+    total = num_rows or round(sizes[newest] * whole / first + 0.4999)
+    assert sum(quotas.values()) == total
+    assert min(quotas.values()) > 0
+    for r, weight in weights.items():
+        assert abs(quotas.get(r, 0) - total * weight / whole) < 1 + 1e-6
+        assert quotas.get(r, 0) == 0 or weight > 0
+    if num_rows is None:
+        assert quotas[newest] >= sizes[newest]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"round_weights": []},
+        {"round_weights": [0, 1]},
+        {"round_weights": [1, -1]},
+        {"round_weights": [1, float("inf")]},
+        {"round_weights": [1], "newest_share": 0.5},
+        {"round_weights": [1], "rounds": "all"},
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="round_weights"):
+        MixSpec.model_validate(bad)
