@@ -19,6 +19,8 @@ OWNER_LABEL = "selfloom.owner"
 _MIB = 1 << 20
 # Process 1 lives in the container's group too.
 _OWN_MEMORY_MIB = 24
+# Where the kernel's counters cannot be read, a program has to fail before the container does.
+_UNSEEN_MEMORY_MIB = 128
 _OWN_PROCESSES = 1
 # The first three to run programs under another user; the last is given up by process 1 itself,
 # after it used it to give up the others for good.
@@ -28,7 +30,8 @@ _STRONGER_RUNTIMES = ("runsc", "kata")
 # What engines hide anyway, and all that says something about the machine or could keep something
 # for the next program.
 _MASKED = (
-    "/sys", "/dev/mqueue", "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
+    "/sys", "/dev/mqueue", "/dev/pts", "/proc/acpi", "/proc/asound", "/proc/interrupts",
+    "/proc/kcore",
     "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
     "/proc/timer_stats",
 )  # fmt: skip
@@ -71,18 +74,20 @@ def is_orphan(label: str) -> bool:
 
 
 def host_config(
-    engine: Any, limits: Limits, *, runtime: str | None, surroundings: Surroundings
+    engine: Any, limits: Limits, *, counted: bool, runtime: str | None, surroundings: Surroundings
 ) -> dict[str, Any]:
     """Return the options that wall a container in.
 
     Args:
         engine: Client of the SDK; its version decides what there is.
         limits: Limits of every program.
+        counted: Whether the counters of the container's control group can be read.
         runtime: The engine's runtime, None for its default.
         surroundings: What the caller chose; its package folders are mounted read-only.
     """
     scratch = f"rw,nosuid,nodev,noexec,size={limits.tmp_mib}m,nr_inodes={limits.tmp_inodes}"
-    memory = (limits.memory_mib + _OWN_MEMORY_MIB) * _MIB
+    slack = _OWN_MEMORY_MIB if counted else _OWN_MEMORY_MIB + _UNSEEN_MEMORY_MIB
+    memory = (limits.memory_mib + slack) * _MIB
     options = {
         "network_mode": "none",
         "dns": ["127.0.0.1"],  # Else the host's name servers are written into the container.

@@ -16,6 +16,7 @@ from sandbox.backends.container_options import (
 )
 from sandbox.backends.engine import (
     BUILD_COMMAND,
+    attach,
     connect,
     explained,
     find_endpoint,
@@ -30,8 +31,8 @@ from sandbox.image.tags import image_tag
 from sandbox.limits import Limits
 
 _CALL_TIMEOUT_S = 20.0
-# How long a restart of the engine may take before cells are given up.
-_PATIENCE_S = 20.0
+# A removal that fails is tried again for this long.
+_PATIENCE_S = 10.0
 _RETRY_S = 0.25
 # Where the engine maps user ids, only the first 65,536 exist in a container.
 _MAPPED_UID = 60_000
@@ -52,13 +53,16 @@ class ContainerCell:
         remove: Callable[[str], bool],
     ) -> None:
         self.container_id: str | None = None
+        self.died = False
+        """Whether it had ended by itself when it was told to."""
         self._launch = launch
         self._remove = remove
         self._channel = Attachment()
         self._counters: Counters | None = None
         self._last: Usage | None = None
         self._stopped = threading.Event()
-        self._gone = threading.Event()
+        self._finished = threading.Event()
+        self._gone = False
         # A daemon: a process that forgets to close its sandbox must still be able to end.
         threading.Thread(target=self._live, name="selfloom-container", daemon=True).start()
 
@@ -68,8 +72,8 @@ class ContainerCell:
         except Exception as error:
             self._channel.fail(str(error))
         self._stopped.wait()
-        if self.container_id is None or self._remove(self.container_id):
-            self._gone.set()
+        self._gone = self.container_id is None or self._remove(self.container_id)
+        self._finished.set()
 
     def _name(self, container_id: str) -> None:
         self.container_id = container_id
@@ -118,14 +122,21 @@ class ContainerCell:
         """Return why there is no container, or what it wrote to standard error."""
         return self._channel.complaint()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Begin to end the cell; returns at once, may be repeated."""
+        if not self.stopped:
+            self.died = self._channel.ended
         self._channel.close()
         self._stopped.set()
 
     def wait(self, timeout_s: float) -> bool:
         """Return whether the container is removed, waiting at most this long."""
-        return self._gone.wait(timeout_s)
+        return self._finished.wait(timeout_s) and self._gone
 
 
 class ContainersBackend:
@@ -158,10 +169,8 @@ class ContainersBackend:
         self._engine = connect(_CALL_TIMEOUT_S, self._endpoint)
         self._lock = threading.Lock()
         self._spares: list[ContainerCell] = []
-        self._slots: set[int] = set()
-        self._worked = False
-        self._lost = ""
-        self._closed = False
+        self._given: list[ContainerCell] = []
+        self._ending: list[ContainerCell] = []
         try:
             self._tag = image_tag()
             self._find_image()
@@ -170,23 +179,12 @@ class ContainersBackend:
             self._runtime = self._find_runtime(info, runtime)
             options = str(info.get("SecurityOptions"))
             mapped = "name=userns" in options or "name=rootless" in options
-            self._create = {
-                "image": self.image_digest,
-                "host_config": host_config(
-                    self._engine, limits, runtime=runtime, surroundings=self._surroundings
-                ),
-                **container_config(
-                    limits,
-                    uid=_MAPPED_UID if mapped else PROGRAM_UID,
-                    counted=self._counted,
-                    surroundings=self._surroundings,
-                ),
-            }
-            self._facts = {
+            self._facts: dict[str, object] = {
                 "engine": str(info.get("ServerVersion")),
                 "user_ids_mapped": mapped,
                 "cgroup_version": str(info.get("CgroupVersion", "1")),
             }
+            self._create = self._options()
             self._sweep_orphans()
         except BaseException:
             self.close()
@@ -200,6 +198,25 @@ class ContainersBackend:
                 f"{BUILD_COMMAND}"
             )
         self.image_digest: str | None = found
+
+    def _options(self) -> dict[str, Any]:
+        """Return everything that a container is made with."""
+        return {
+            "image": self.image_digest,
+            "host_config": host_config(
+                self._engine,
+                self._limits,
+                counted=self._counted,
+                runtime=self._runtime,
+                surroundings=self._surroundings,
+            ),
+            **container_config(
+                self._limits,
+                uid=_MAPPED_UID if self._facts["user_ids_mapped"] else PROGRAM_UID,
+                counted=self._counted,
+                surroundings=self._surroundings,
+            ),
+        }
 
     def _find_runtime(self, info: dict[str, Any], runtime: str | None) -> str:
         known: dict[str, dict[str, Any]] = info.get("Runtimes") or {}
@@ -230,85 +247,81 @@ class ContainersBackend:
     def start_cell(self, slot: int) -> ContainerCell:
         """Start a cell; it is usable once it sent its first frame.
 
-        Never waits: the container is made by a thread, and the first cell that is replaced makes
-        the backend keep a spare one.
-
-        Raises:
-            SandboxUnavailableError: The engine went away and did not come back.
+        Never waits and never fails: the container is made by a thread. Where that is not possible,
+        the cell ends before its first frame, with the reason as its complaint. Once a cell had to
+        be replaced, the backend keeps a spare one.
         """
         with self._lock:
-            if self._lost:
-                raise SandboxUnavailableError(self._lost)
+            ended = [given for given in self._given if given.stopped]
+            if any(cell.died for cell in ended):
+                # Perhaps the engine is going down: the spare would be the next to die, under a
+                # program that would then look as if it killed cells.
+                self._discard_spares()
             cell = self._take_spare() or self._new_cell()
-            if slot in self._slots and not self._spares and not self._closed:
+            if ended and not self._spares:
                 self._spares.append(self._new_cell())
-            self._slots.add(slot)
+            self._given = [*(given for given in self._given if given not in ended), cell]
+            self._ending = [*(each for each in self._ending if not each.wait(0)), *ended]
             return cell
 
     def _take_spare(self) -> ContainerCell | None:
-        while self._spares:
-            spare = self._spares.pop()
-            if not spare.ended:
-                return spare
+        if self._spares and self._spares[0].ended:
+            self._discard_spares()
+        return self._spares.pop() if self._spares else None
+
+    def _discard_spares(self) -> None:
+        for spare in self._spares:
             spare.stop()
-        return None
+        self._ending += self._spares
+        self._spares = []
 
     def _new_cell(self) -> ContainerCell:
         return ContainerCell(self._launch, self._remove)
 
     def close(self) -> None:
-        """Remove the spare containers; may be repeated."""
+        """Remove the spare containers and wait until those of ended cells are removed too."""
         with self._lock:
-            self._closed = True
-            spares, self._spares = self._spares, []
-        for spare in spares:
-            spare.stop()
-        for spare in spares:
-            spare.wait(_CALL_TIMEOUT_S)
+            self._discard_spares()
+            ending = [*self._ending, *(given for given in self._given if given.stopped)]
+        for cell in ending:
+            cell.wait(_CALL_TIMEOUT_S)
         self._engine.close()
 
     # --- in the threads of cells -----------------------------------------------------------------
 
     def _launch(self, channel: Attachment, name: Callable[[str], None]) -> Counters | None:
-        deadline = time.monotonic() + (_PATIENCE_S if self._worked else 0)
-        while True:
-            try:
-                with explained("starting a container"):
-                    counters = self._launch_once(channel, name)
-                self._worked = True
-                return counters
-            except SandboxUnavailableError as error:
-                if time.monotonic() < deadline and not channel.closed:
-                    time.sleep(_RETRY_S)
-                    continue
-                if self._worked:
-                    self._lost = str(error)
-                raise
+        with explained("starting a container"):
+            return self._make_and_start(channel, name)
 
-    def _launch_once(self, channel: Attachment, name: Callable[[str], None]) -> Counters | None:
+    def _make_and_start(self, channel: Attachment, name: Callable[[str], None]) -> Counters | None:
         container_id = str(self._engine.create_container(**self._create)["Id"])
         name(container_id)
-        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        connection = self._engine.attach_socket(container_id, params=streams)
-        try:
+        with attach(self._engine, self._endpoint, container_id) as connection:
             self._engine.start(container_id)
-            counters = self._find_counters(container_id)
-            channel.connect(connection.fileno())
-        finally:
-            connection.close()
-        return counters
+            pid = self._process_id(container_id)
+            counters = find_counters(pid, container_id) if self._counted and pid else None
+            if counters is not None or not self._counted or not pid:
+                channel.connect(connection.fileno())
+                return counters
+        # The engine is near, but its control groups are not mounted where we are.
+        self._remove_once(container_id)
+        self._counted = False
+        self._create = self._options()
+        return self._make_and_start(channel, name)
 
-    def _find_counters(self, container_id: str) -> Counters | None:
-        if not self._counted:
-            return None
-        pid = self._engine.inspect_container(container_id)["State"]["Pid"]
-        return find_counters(pid, container_id)
+    def _process_id(self, container_id: str) -> int | None:
+        from docker.errors import NotFound
+
+        try:
+            return int(self._engine.inspect_container(container_id)["State"]["Pid"]) or None
+        except NotFound:
+            return None  # It ended already; what it said is waiting in the channel.
 
     def _remove(self, container_id: str) -> bool:
         deadline = time.monotonic() + _PATIENCE_S
         while not self._remove_once(container_id):
             if time.monotonic() > deadline:
-                return False
+                return False  # The engine removes it when it is back: it was made so.
             time.sleep(_RETRY_S / 10)
         return True
 

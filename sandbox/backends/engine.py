@@ -65,22 +65,15 @@ def open_socket(endpoint: Endpoint, timeout_s: float = _PROBE_TIMEOUT_S) -> sock
     Raises:
         SandboxUnavailableError: Nobody listens, or we may not; says what to do.
     """
-    if isinstance(endpoint.address, tuple):
-        family: socket.AddressFamily | None = None
-    else:
-        family = socket.AF_UNIX
     try:
-        if family is None:
-            assert isinstance(endpoint.address, tuple)
+        if isinstance(endpoint.address, tuple):
             return socket.create_connection(endpoint.address, timeout_s)
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        try:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
             connection.settimeout(timeout_s)
             connection.connect(endpoint.address)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            stack.pop_all()
+            return connection
     except OSError as error:
         raise SandboxUnavailableError(_explain(endpoint, error)) from error
 
@@ -139,6 +132,41 @@ def connect(timeout_s: float, endpoint: Endpoint | None = None) -> Any:
     client.timeout = timeout_s
     client.request = _always_timed(client.request, timeout_s)
     return client
+
+
+def attach(client: Any, endpoint: Endpoint, container_id: str) -> socket.socket:
+    """Return a connection to the standard streams of a container that was not started yet.
+
+    The SDK's own keeps a second handle to the socket until some garbage collection, so that it
+    stays open however often it is closed.
+
+    Raises:
+        SandboxUnavailableError: The engine does not answer, or does not attach.
+    """
+    connection = open_socket(endpoint, client.timeout)
+    try:
+        path = f"/v{client.api_version}/containers/{container_id}/attach"
+        connection.sendall(
+            f"POST {path}?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: engine\r\n"
+            "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        answer = b""
+        # Nothing follows the empty line before the container runs.
+        while not answer.endswith(b"\r\n\r\n"):
+            part = connection.recv(4096)
+            if not part or len(answer) > 1 << 16:
+                break
+            answer += part
+        status = answer.split(b"\r\n")[0].split(b" ")
+        # The engine says 101, Podman's older ones 200.
+        if len(status) < 2 or status[1] not in (b"101", b"200"):
+            raise SandboxUnavailableError(f"attaching to a container: {answer[:500]!r}")
+        return connection
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, OSError):
+            raise SandboxUnavailableError(f"attaching to a container: {error}") from error
+        raise
 
 
 @contextlib.contextmanager

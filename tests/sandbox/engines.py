@@ -46,6 +46,8 @@ class Engine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        # Killed with its parent, but a zombie where nothing reaps: dockerd would wait for it.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         argv = ["dockerd", "--host", self.url, "--bridge", "none", "--iptables=false"]
         argv += ["--ip6tables=false", "--data-root", f"{self.folder}/data"]
         argv += ["--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid"]
@@ -67,9 +69,9 @@ class Engine:
 
     def end(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
         """End it as a service manager does, or as it never should."""
-        assert self._process is not None
-        self._process.send_signal(with_signal)
-        self._process.wait(60)
+        if self._process is not None:
+            self._process.send_signal(with_signal)
+            self._process.wait(60)
 
 
 @contextlib.contextmanager
@@ -83,7 +85,22 @@ def engine_of_our_own(*options: str) -> Iterator[Engine]:
             yield engine
         finally:
             engine.end()
+            _kill_what_names(folder)
             _unmount_below(folder)
+
+
+def _kill_what_names(folder: str) -> None:
+    """Whatever an engine that was killed has left running: watchers of containers, and those."""
+    watchers = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"{folder}/" in (entry / "cmdline").read_text():
+                watchers.append(int(entry.name))
+    for pid in watchers:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (*map(int, children), pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
 
 
 def _unmount_below(folder: str) -> None:
