@@ -223,3 +223,29 @@ def export(
     show_export(report)
     if push is not None:
         typer.echo(f"Uploaded: {push_to_hub(report.folder, push, private=not public)}")
+
+
+@tables.command(
+    rich_help_panel=TABLES,
+    epilog="selfloom diff my-run/1 my-run/2\n\n"
+    "selfloom diff my-run-r1 my-run-r2 --json (what two models were trained on)\n\n"
+    "selfloom diff warehouse copy-of-it",
+)
+def diff(
+    first: Annotated[
+        str,
+        typer.Argument(help="RUN/ROUND, a model, a snapshot's hash, or the folder of a warehouse."),
+    ],
+    second: Annotated[str, typer.Argument(help="The other one.")],
+    limit: Annotated[int, typer.Option(help="Most single differences to print.", min=1)] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    warehouse: WarehouseOption = Path("warehouse"),
+) -> None:
+    """Compare the training rows of two rounds or models, or all rows of two warehouses.
+
+    For training rows: which prompts entered, left, or changed their label. For warehouses: which
+    rows only one has, and which differ, clocks left aside.
+    """
+    from flows.show_tables import show_diff
+
+    show_diff(warehouse, first, second, limit, json)

@@ -4,7 +4,13 @@ Rows live in Parquet files, partitioned by run and round; everything else can be
 This room knows nothing of models, sandboxes or flows, and can be used alone.
 """
 
-from storage.compare import Difference, diff_tables, table_hash
+from storage.compare import (
+    Difference,
+    TableCount,
+    count_differences,
+    diff_tables,
+    table_hash,
+)
 from storage.errors import (
     ExportError,
     JournalBusyError,
@@ -27,6 +33,7 @@ from storage.partitions import Part
 from storage.schemas import SCHEMA_VERSION, TABLES, TRAINING_TABLES
 from storage.snapshots import Snapshot, find_snapshot
 from storage.sql import QueryResult, run_sql
+from storage.training_diff import RoundRef, TrainingDiff, diff_training
 from storage.warehouse import Warehouse
 
 __all__ = [
@@ -45,17 +52,22 @@ __all__ = [
     "PartitionError",
     "QueryError",
     "QueryResult",
+    "RoundRef",
     "RowError",
     "SchemaVersionError",
     "Snapshot",
     "SnapshotNotFoundError",
+    "TableCount",
+    "TrainingDiff",
     "UnknownTableError",
     "Warehouse",
     "WarehouseFullError",
     "WarehouseNotFoundError",
     "check_token",
     "content_id",
+    "count_differences",
     "diff_tables",
+    "diff_training",
     "export_dataset",
     "find_snapshot",
     "push_to_hub",

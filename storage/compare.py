@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import duckdb
 
 from storage.catalog import quoted, scan
+from storage.places import let_read
 from storage.rows import schema_of
 from storage.schemas import TABLES, unmeasured_columns
 from storage.warehouse import Warehouse
@@ -30,6 +31,18 @@ class Difference(NamedTuple):
     """The columns that differ; none for a row that is in one warehouse only."""
     detail: str
     """The two values of the first such column, shortened."""
+
+
+class TableCount(NamedTuple):
+    """How many rows of a table two warehouses share; rows are told apart by id, run and round."""
+
+    table: str
+    rows_first: int
+    rows_second: int
+    only_first: int
+    only_second: int
+    differs: int
+    """Rows that both have, with other values or another number of times."""
 
 
 def diff_tables(
@@ -64,21 +77,87 @@ def diff_tables(
     _check_ignored(ignore)
     found: list[Difference] = []
     with first.connect() as connection:
+        let_read(connection, second.place)
         for table in tables:
-            names = [
-                name
-                for name in unmeasured_columns(schema_of(table))
-                if f"{table}.{name}" not in ignore
-            ]
-            columns = ", ".join(f'"{name}"' for name in names)
-            chosen = "" if run is None else f"WHERE run = {quoted(run)}"
-            sides = [
-                f"SELECT {columns} FROM {scan(table, quoted(str(w.root)))} {chosen}"
-                for w in (first, second)
-            ]
+            names = _compared(table, ignore)
+            sides = _sides(table, first, second, run, ignore)
             for key in _unequal(connection, sides, limit):
                 found += _explain(connection, table, sides, names, key)
     return found
+
+
+def count_differences(
+    first: Warehouse,
+    second: Warehouse,
+    *,
+    tables: Collection[str] = tuple(TABLES),
+    run: str | None = None,
+) -> list[TableCount]:
+    """Returns how many rows of each table two warehouses share and do not share.
+
+    Args:
+        first: One warehouse.
+        second: The other.
+        tables: Tables to compare.
+        run: Only rows of this run; None for all runs.
+
+    Returns:
+        One entry per table, in the order of `tables`.
+
+    Raises:
+        UnknownTableError: If there is no such table.
+    """
+    with first.connect() as connection:
+        let_read(connection, second.place)
+        return [_count(connection, table, _sides(table, first, second, run)) for table in tables]
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str, sides: list[str]) -> TableCount:
+    ((rows_first, rows_second, only_first, only_second, differs),) = connection.execute(
+        f"""
+        WITH x AS (SELECT *, count(*) AS copies FROM ({sides[0]}) GROUP BY ALL),
+        y AS (SELECT *, count(*) AS copies FROM ({sides[1]}) GROUP BY ALL),
+        keys AS (
+            SELECT id, run, round, bool_or(in_first) AS in_first, bool_or(NOT in_first) AS in_second
+            FROM (
+                SELECT id, run, round, true AS in_first FROM (FROM x EXCEPT FROM y)
+                UNION ALL
+                SELECT id, run, round, false FROM (FROM y EXCEPT FROM x)
+            )
+            GROUP BY id, run, round
+        )
+        SELECT
+            (SELECT coalesce(sum(copies), 0)::BIGINT FROM x),
+            (SELECT coalesce(sum(copies), 0)::BIGINT FROM y),
+            count(*) FILTER (WHERE NOT in_second),
+            count(*) FILTER (WHERE NOT in_first),
+            count(*) FILTER (WHERE in_first AND in_second)
+        FROM keys
+        """
+    ).fetchall()
+    return TableCount(table, rows_first, rows_second, only_first, only_second, differs)
+
+
+def _sides(
+    table: str,
+    first: Warehouse,
+    second: Warehouse,
+    run: str | None,
+    ignore: Collection[str] = (),
+) -> list[str]:
+    names = _compared(table, ignore)
+    columns = ", ".join(f'"{name}"' for name in names)
+    chosen = "" if run is None else f"WHERE run = {quoted(run)}"
+    return [
+        f"SELECT {columns} FROM {scan(table, quoted(w.uri))} {chosen}"
+        for w in (first, second)
+    ]
+
+
+def _compared(table: str, ignore: Collection[str]) -> list[str]:
+    return [
+        name for name in unmeasured_columns(schema_of(table)) if f"{table}.{name}" not in ignore
+    ]
 
 
 def table_hash(

@@ -87,7 +87,7 @@ def test_the_help_lists_every_verb_and_fits_100_columns(selfloom: Selfloom) -> N
     for verb in VERBS:
         assert re.search(rf"^│ {verb} ", ended.out, re.MULTILINE)
     expected = {"demo", "run", "bootstrap", "evaluate", "import-samples", "sql", "report"}
-    expected |= {"export"}
+    expected |= {"diff", "export"}
     assert set(VERBS) == expected | {"recipes", "ui"}
     assert max(map(len, ended.out.splitlines())) <= 100
 

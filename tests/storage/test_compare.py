@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from storage import UnknownTableError, Warehouse, diff_tables, table_hash
+from storage import (
+    TableCount,
+    UnknownTableError,
+    Warehouse,
+    count_differences,
+    diff_tables,
+    table_hash,
+)
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -92,3 +99,14 @@ def test_snapshots_hash_content(warehouse: Warehouse, other: Warehouse, make_row
     rows[3]["chosen"] = [{"role": "assistant", "content": "another"}]
     warehouse.write("pairs", rows, run="r", round=1, part="all")
     assert table_hash(warehouse, "pairs", run="r") != first
+
+
+def test_differences_are_counted(warehouse: Warehouse, other: Warehouse, make_row: MakeRow) -> None:
+    rows = [make_row("votes", id) for id in "abcd"]
+    warehouse.write("votes", [*rows[:3]], run="r", round=1, part="p")
+    warehouse.write("votes", [rows[0]], run="r", round=1, part="again")
+    other.write("votes", [rows[0], rows[1] | {"rank": 2}, rows[3]], run="r", round=1, part="p")
+    votes, samples = count_differences(warehouse, other, tables=["votes", "samples"])
+    assert votes == TableCount("votes", 4, 3, only_first=1, only_second=1, differs=2)
+    assert samples == TableCount("samples", 0, 0, 0, 0, 0)
+    assert count_differences(warehouse, other, tables=["votes"], run="x")[0].rows_first == 0
