@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,3 +188,16 @@ def test_stopping_early_stops_the_sandbox_too(cache: ResultCache, auto_box: Sand
     assert next(run).stdout == "0\n"
     run.close()  # type: ignore[attr-defined]
     assert [e.stdout for e in auto_box.run(numbered("print(2)"))] == ["2\n"]
+
+
+@pytest.mark.sandbox
+def test_many_threads_share_a_cache_and_a_sandbox(cache: ResultCache, auto_box: Sandbox) -> None:
+    def call(number: int) -> list[tuple[str, str]]:
+        jobs = [Program(f"{number}:{i}", f"print({i})") for i in range(number % 7, 12)]
+        return [(e.id, e.stdout) for e in run_cached(auto_box, jobs, cache)]
+
+    with ThreadPoolExecutor(16) as callers:
+        runs = list(callers.map(call, range(48)))
+    for number, run in enumerate(runs):
+        assert run == [(f"{number}:{i}", f"{i}\n") for i in range(number % 7, 12)]
+    assert len(cache) == 12
