@@ -35,7 +35,10 @@ def main() -> int:
         for turn in range(arguments.turns):
             start = time.perf_counter()
             for finding in try_all(box, CASES):
-                seen[finding.case.name][finding.execution.verdict] += 1
+                verdicts = seen[finding.case.name]
+                verdicts[finding.execution.verdict] += 1
+                if len(verdicts) > 1 and verdicts[finding.execution.verdict] == 1:
+                    print(f"turn {turn + 1}: {finding.case.name}: {dict(verdicts)}", flush=True)
                 num_wrong += bool(finding.wrong)
                 for text in finding.wrong:
                     print(f"turn {turn + 1}: {finding.case.name}: {text}", flush=True)
@@ -46,9 +49,9 @@ def main() -> int:
                 flush=True,
             )
         changes = HostState.now().changes_since(before)
-    for name, verdicts in seen.items():
-        if len(verdicts) > 1:
-            print(f"different: {name}: {dict(verdicts)}")
+    for name, different in seen.items():
+        if len(different) > 1:
+            print(f"different: {name}: {dict(different)}")
     for change in changes:
         print(f"the host: {change}")
     print(f"{arguments.turns} turns, {num_wrong} wrong, {num_different} different")

@@ -78,10 +78,9 @@ _ONLY: dict[str, tuple[tuple[int, int], int, int]] = {
 }
 
 # Numbers, an argument and a value that it may not have.
-_RLIMIT_CORE, _F_NOTIFY = 4, 1026
+_RLIMIT_CORE = 4
 _NEVER: dict[str, tuple[tuple[int, int], int, int]] = {
     "setrlimit": ((160, 164), 0, _RLIMIT_CORE),
-    "fcntl": ((72, 25), 1, _F_NOTIFY),
 }
 
 # Numbers, an argument and bits that may not be set in it. Huge pages come from a store of the host
@@ -94,6 +93,9 @@ _NO_BITS: dict[str, tuple[tuple[int, int], int, int]] = {
 }
 
 _PRLIMIT = (302, 261)
+_FCNTL, _PIPE2 = (72, 25), (293, 59)
+_F_SETFL, _F_NOTIFY = 4, 1026
+_O_DIRECT = (0x4000, 0x10000)
 
 # Calls that may act on the caller but on nobody else: numbers, then argument and needed value.
 _SELF_ONLY: dict[str, tuple[tuple[int, int], dict[int, int]]] = {
@@ -140,6 +142,18 @@ def _blocks(column: int) -> Iterator[tuple[int, list[bytes]]]:
         for argument, value in needed.items():
             block += [load(argument), _instruction(_JUMP_EQ, value, 1, 0), refuse]
         yield numbers[column], [*block, allow]
+    # A pipe of packets keeps its kind when process 1 moves what is in it on to the parent, and a
+    # reader with a small buffer then loses a part of what it was told to expect.
+    direct = _O_DIRECT[column]
+    yield _PIPE2[column], [load(1), _instruction(_JUMP_SET, direct, 0, 1), refuse, allow]
+    yield (
+        _FCNTL[column],
+        [
+            *(load(1), _instruction(_JUMP_EQ, _F_NOTIFY, 0, 1), refuse),
+            *(_instruction(_JUMP_EQ, _F_SETFL, 1, 0), allow),
+            *(load(2), _instruction(_JUMP_SET, direct, 0, 1), refuse, allow),
+        ],
+    )
     # Own limits only, and of core dumps not even those: 1 stops handlers that take them at any
     # size, 0 does not. Reading (no new limit, a null pointer of two halves) harms nobody.
     yield (

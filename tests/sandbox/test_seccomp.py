@@ -62,6 +62,8 @@ CALLS = [
     ("file in memory", (319, 279), (0, 1), ALLOW),
     ("watching a folder", (72, 25), (3, 1026), DENY),
     ("duplicating a descriptor", (72, 25), (3, 0), ALLOW),
+    ("not blocking", (72, 25), (1, 4, 0x800), ALLOW),
+    ("local pipe", (293, 59), (0, 0x80000), ALLOW),
     ("writing disks out", (162, 81), (), DENY),
     ("last known call", (456, 456), (), ALLOW),
     ("call of later kernels", (457, 457), (), MISSING),
@@ -89,6 +91,13 @@ def test_filter_decides(
     number = numbers[list(ARCHITECTURES).index(machine)]
     code = build_filter(machine)
     assert decide(code, ARCHITECTURES[machine], number, *arguments) == decision, name
+
+
+@pytest.mark.parametrize(("machine", "direct"), [("x86_64", 0x4000), ("aarch64", 0x10000)])
+def test_pipes_of_packets_are_refused(machine: str, direct: int) -> None:
+    column, code = list(ARCHITECTURES).index(machine), build_filter(machine)
+    for numbers, arguments in (((72, 25), (1, 4, direct | 1)), ((293, 59), (0, direct))):
+        assert decide(code, ARCHITECTURES[machine], numbers[column], *arguments) == DENY
 
 
 def test_other_abis_are_killed() -> None:

@@ -215,17 +215,29 @@ CASES: list[Hostile] = [
         OK,
         expected="42",
     ),
-    case(
+    refused(
         "X stdout as packets",
+        "import fcntl, os\nfcntl.fcntl(1, fcntl.F_SETFL, os.O_DIRECT | os.O_WRONLY)\n"
+        "while True:\n    os.write(1, b'abc')\n    os.write(1, b'x' * 5000)",
+    ),
+    refused(
+        "X stdout from a pipe of packets",
+        "import os\nr, w = os.pipe2(os.O_DIRECT)\nos.write(w, b'x' * 4096)\nos.splice(r, 1, 9)",
+    ),
+    case(
+        "X stdout from another pipe and from a file",
         """
-        import fcntl, os
-        fcntl.fcntl(1, fcntl.F_SETFL, os.O_DIRECT | os.O_WRONLY)
-        for _ in range(100):
-            os.write(1, b"abc")
-            os.write(1, b"x" * 5000)
+        import os
+        r, w = os.pipe()
+        os.write(w, b"12345")
+        with open("/tmp/f", "w+b") as file:
+            file.write(b"abcdef")
+            file.flush()
+            os.splice(r, 1, 3)
+            os.splice(file.fileno(), 1, 4, offset_src=1)
+            file.truncate(0)
         """,
         OK,
-        stdout=("abc" + "x" * 5000) * 100,
     ),
     case(
         "X stdout does not block",

@@ -11,6 +11,7 @@ from tests.sandbox.hostile import (
     h_environment,
     x_interpreter,
     x_kernel,
+    x_processes,
 )
 from tests.sandbox.hostile.case import Hostile
 
@@ -25,4 +26,5 @@ CASES: list[Hostile] = [
     *h_environment.CASES,
     *x_interpreter.CASES,
     *x_kernel.CASES,
+    *x_processes.CASES,
 ]
