@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 def write_round(w: Warehouse, prompts: Sequence[Sequence[Drawn]]) -> None:
     """Replace round 1 by these samples, with their executions, scores and votes."""
     for table in TABLES:
-        shutil.rmtree(w.table_dir(table) / f"run={RUN}", ignore_errors=True)
+        shutil.rmtree(w.root / f"tables/{table}/run={RUN}", ignore_errors=True)
     for table, rows in tables_of(prompts).items():
         w.write(table, rows, run=RUN, round=1, part="all")
     vote(w, run=RUN, round=1)
