@@ -33,19 +33,20 @@ def _value(field: pa.Field) -> Any:
     return 0.5 if pa.types.is_floating(field.type) else f"some {field.name}"
 
 
+TABLE_KEYS = ("run", "round")
+
+
+def valid_row(table: str, id: str, **fields: Any) -> dict[str, Any]:
+    """Returns a valid row of a table from the fields that matter."""
+    schema = TABLES[table]
+    row = {f.name: _value(f) for f in schema if not f.nullable and f.name not in TABLE_KEYS}
+    return row | {"id": id} | fields
+
+
 @pytest.fixture
 def make_row() -> Callable[..., dict[str, Any]]:
     """Returns a function that makes a valid row of a table from the fields that matter."""
-
-    def make(table: str, id: str, **fields: Any) -> dict[str, Any]:
-        schema = TABLES[table]
-        row = {f.name: _value(f) for f in schema if not f.nullable and f.name not in TABLE_KEYS}
-        return row | {"id": id} | fields
-
-    return make
-
-
-TABLE_KEYS = ("run", "round")
+    return valid_row
 
 
 @pytest.fixture
