@@ -15,13 +15,12 @@ from sandbox.backends.container_options import (
     isolation_of,
 )
 from sandbox.backends.engine import (
-    BUILD_COMMAND,
     attach,
     connect,
     explained,
     find_endpoint,
-    image_id,
     open_socket,
+    require_image,
     shares_processes,
 )
 from sandbox.backends.process_one import PROGRAM_UID
@@ -172,8 +171,7 @@ class ContainersBackend:
         self._given: list[ContainerCell] = []
         self._ending: list[ContainerCell] = []
         try:
-            self._tag = image_tag()
-            self._find_image()
+            self.image_digest: str | None = require_image(self._engine, image_tag())
             with explained("the container engine"):
                 info = self._engine.info()
             self._runtime = self._find_runtime(info, runtime)
@@ -189,15 +187,6 @@ class ContainersBackend:
         except BaseException:
             self.close()
             raise
-
-    def _find_image(self) -> None:
-        found = image_id(self._engine, self._tag)
-        if found is None:
-            raise SandboxUnavailableError(
-                f"the engine at {self._endpoint.url} has no image {self._tag}; build it once: "
-                f"{BUILD_COMMAND}"
-            )
-        self.image_digest: str | None = found
 
     def _options(self) -> dict[str, Any]:
         """Return everything that a container is made with."""
@@ -345,7 +334,7 @@ class ContainersBackend:
             "isolation": self.isolation,
             "runtime": self._runtime,
             "endpoint": self._endpoint.url,
-            "image": self._tag,
+            "image": image_tag(),
             "image_digest": self.image_digest,
             "limits_enforced_by": self.limits_enforced_by,
             "packages": [str(path) for path in self._surroundings.packages],

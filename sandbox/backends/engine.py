@@ -191,3 +191,17 @@ def image_id(client: Any, tag: str) -> str | None:
             return str(client.inspect_image(tag)["Id"])
         except ImageNotFound:
             return None
+
+
+def require_image(client: Any, tag: str) -> str:
+    """Return the id of the cell image.
+
+    Raises:
+        SandboxUnavailableError: The engine does not have it; names the command that builds it.
+    """
+    found = image_id(client, tag)
+    if found is None:
+        raise SandboxUnavailableError(
+            f"the container engine has no image {tag}; build it once: {BUILD_COMMAND}"
+        )
+    return found

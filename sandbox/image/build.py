@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.backends.engine import connect, explained, image_id
+from sandbox.backends.engine import connect, explained, image_id, require_image
 from sandbox.errors import SandboxUnavailableError
 from sandbox.image.root import (
     MACHINES,
@@ -21,6 +21,7 @@ from sandbox.image.tags import HERE, base_tag, cell_sources, image_tag, root_tag
 Source = Literal["auto", "debootstrap", "registry"]
 
 _BUILD_TIMEOUT_S = 900.0
+_LOOK_TIMEOUT_S = 20.0
 
 
 def _silent(line: str) -> None:
@@ -83,6 +84,17 @@ def _build_cell(engine: Any, progress: Progress) -> None:
         for name in ("passwd", "group"):
             shutil.copy(HERE / name, context)
         _build(engine, context, "cell.Dockerfile", image_tag(), {"BASE": base_tag()}, progress)
+
+
+def find_image() -> str:
+    """Return the name of the cell image in the engine.
+
+    Raises:
+        SandboxUnavailableError: No engine, or it has no such image; says what to do.
+    """
+    with connect(timeout_s=_LOOK_TIMEOUT_S) as engine:
+        require_image(engine, tag := image_tag())
+    return tag
 
 
 def build_image(
