@@ -97,7 +97,7 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         results: list[RoundResult] = []
         rejected = 0
         for number in range(loop.rounds + 1):
-            result = training_round(recipe, config, run, number, str(house.root), loop.base_model)
+            result = training_round(recipe, config, run, number, house.uri, loop.base_model)
             results.append(result)
             report = publish(house, run)
             rejected = rejected + 1 if result.verdict == "rejected" else 0
@@ -170,7 +170,9 @@ def publish(house: Warehouse, run: str) -> str:
     """Renew the run's report and its artifacts; returns the report's path."""
     with house.connect() as con:
         publish_artifacts(con, run)
-    return str(write_report(house, house.root / "reports" / f"{run}.html", [run]))
+    report = write_report(house, house.root / "reports" / f"{run}.html", [run])
+    house.keep(report)
+    return str(report)
 
 
 def _say_end(last: RoundResult, rejected: int, loop: LoopSpec) -> None:

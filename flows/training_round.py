@@ -276,6 +276,8 @@ def write_model(
 ) -> None:
     """Write the model's row: what it came from and what became of it."""
     house = stages.warehouse
+    if model.path.is_relative_to(house.root):
+        house.keep(model.path)  # before the row that names it
     row = {
         "id": model.id,
         "parent_id": model.parent_id,

@@ -14,6 +14,7 @@ from storage.compare import (
 from storage.errors import (
     ExportError,
     JournalBusyError,
+    MissingPackageError,
     NotAWarehouseError,
     PartitionError,
     QueryError,
@@ -47,6 +48,7 @@ __all__ = [
     "ExportSpec",
     "Journal",
     "JournalBusyError",
+    "MissingPackageError",
     "NotAWarehouseError",
     "Part",
     "PartitionError",

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.commit import publish, publish_parquet, spill_folder
+from storage.places import AnyPath, let_read, read_metadata
 from storage.schemas import SCHEMA_VERSION, TABLES, doc_of
 
 CATALOG = "selfloom.duckdb"
@@ -46,43 +46,52 @@ _SQL_FILES = (
 )
 
 
-def write_schema_files(root: Path) -> None:
+def write_schema_files(root: Path, place: AnyPath | None = None) -> None:
     """Commits the row-less schema file of every table where it is missing or outdated.
 
     Args:
-        root: Folder of the warehouse.
+        root: Local folder of the warehouse.
+        place: Where its tables are; None for the same folder.
 
     Raises:
         WarehouseFullError: If the disk is full.
     """
     for table, schema in TABLES.items():
-        path = root / "tables" / table / SCHEMA_FILE
-        if not path.is_file() or not pq.read_schema(path).equals(schema, check_metadata=True):
+        path = (place or root) / "tables" / table / SCHEMA_FILE
+        if not path.is_file() or not _schema(path).equals(schema, check_metadata=True):
             publish_parquet(root, path, schema.empty_table())
 
 
-def connect(root: Path) -> duckdb.DuckDBPyConnection:
+def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnection:
     """Returns an in-memory connection with all views and macros, by absolute paths.
 
     Args:
-        root: Folder of the warehouse.
+        root: Local folder of the warehouse.
+        place: Where its tables are; None for the same folder.
     """
     connection = duckdb.connect()
     try:
         folder = spill_folder(root)
         connection.execute(f"SET temp_directory = {quoted(str(folder) if folder else '')}")
-        _define(connection, _definitions(quoted(str(root))))
+        if place is None or place == root:
+            _define(connection, _definitions(quoted(str(root))))
+        else:
+            # Defining 130 views and macros asks an object store hundreds of times.
+            let_read(connection, place)
+            connection.execute(f"ATTACH {quoted(str(root / CATALOG))} AS warehouse (READ_ONLY)")
+            connection.execute("USE warehouse")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def refresh(root: Path) -> bool:
+def refresh(root: Path, place: AnyPath | None = None) -> bool:
     """Renews the catalog file if it is missing, of other definitions, or was moved.
 
     Args:
-        root: Folder of the warehouse.
+        root: Local folder of the warehouse, which the file is in.
+        place: Where its tables are; None for the same folder.
 
     Returns:
         Whether it was renewed.
@@ -91,7 +100,8 @@ def refresh(root: Path) -> bool:
         WarehouseFullError: If the disk is full.
     """
     target = root / CATALOG
-    definitions = _definitions(_folder_of_database(root))
+    remote = place is not None and place != root
+    definitions = _definitions(quoted(str(place)) if remote else _folder_of_database(root))
     fingerprint = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
     if _fingerprint(target) == fingerprint:
         return False
@@ -108,6 +118,7 @@ def refresh(root: Path) -> bool:
 
     def build(path: Path) -> None:
         with duckdb.connect() as connection:
+            let_read(connection, place or root, for_long=False)
             # The oldest storage format, so that every client from DuckDB 1.0 on can open it; the
             # default of 2.0 is unreadable by 1.x.
             connection.execute(
@@ -116,12 +127,16 @@ def refresh(root: Path) -> bool:
             connection.execute("USE unfinished")
             info = (
                 f"CREATE VIEW catalog_info AS SELECT {quoted(fingerprint)} AS fingerprint, "
-                f"{quoted(str(root))} AS root, {SCHEMA_VERSION} AS schema_version"
+                f"{quoted(str(place or root))} AS root, {SCHEMA_VERSION} AS schema_version"
             )
             _define(connection, [*definitions, info])
 
     publish(root, target, write)
     return True
+
+
+def _schema(path: AnyPath) -> pa.Schema:
+    return read_metadata(path).schema.to_arrow_schema()
 
 
 def _fingerprint(path: Path) -> str | None:

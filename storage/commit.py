@@ -1,8 +1,9 @@
 """Atomic commits: a reader sees a whole file or none, whatever happens to the writer.
 
 Files are written in a staging folder of the warehouse that no glob matches, fsynced, and renamed
-into place. A lock on its staging folder shows that the writer lives: the kernel drops it however
-the writer ends, so what a killed writer left is found and swept.
+into place; in an object store they are uploaded from there. A lock on its staging folder shows that
+the writer lives: the kernel drops it however the writer ends, so what a killed writer left is found
+and swept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import WarehouseFullError
+from storage.places import AnyPath, upload
 
 STAGING_FOLDER = "tmp"
 """Folder of unfinished files, on the file system of the tables so that a rename is atomic."""
@@ -127,13 +129,17 @@ def sweep(root: Path) -> int:
     return swept
 
 
-def publish(root: Path, target: Path, write: Callable[[Path], None]) -> Path:
+def publish(
+    root: Path, target: AnyPath, write: Callable[[Path], None], *, replace: bool = True
+) -> AnyPath:
     """Makes `target` appear whole, or leaves everything as it was.
 
     Args:
-        root: Folder of the warehouse, on the same file system as the target.
+        root: Local folder of the warehouse; on the same file system as a local target.
         target: Path to create or replace.
         write: Called with the path of a new file, which it has to write.
+        replace: False where the first of several writers of the same content has to win, because
+            readers may have its file open.
 
     Returns:
         The target.
@@ -142,7 +148,13 @@ def publish(root: Path, target: Path, write: Callable[[Path], None]) -> Path:
         WarehouseFullError: If the disk, a quota or a file-size limit was reached.
     """
     with full_disk_named(target), staging(root) as folder:
-        _finish(folder / "unfinished", target, write)
+        unfinished = folder / "unfinished"
+        if isinstance(target, Path):
+            if replace or not target.exists():
+                _finish(unfinished, target, write)
+        else:
+            write(unfinished)
+            upload(unfinished, target, replace=replace)
     return target
 
 
@@ -173,7 +185,7 @@ def _finish(unfinished: Path, target: Path, write: Callable[[Path], None]) -> No
 
 
 @contextmanager
-def full_disk_named(target: Path) -> Iterator[None]:
+def full_disk_named(target: AnyPath) -> Iterator[None]:
     """Turns the errors of a full disk into one that says what to do.
 
     Args:
@@ -194,7 +206,7 @@ def full_disk_named(target: Path) -> Iterator[None]:
         ) from error
 
 
-def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
+def publish_parquet(root: Path, target: AnyPath, table: pa.Table) -> AnyPath:
     """Commits a table as one zstd-compressed Parquet file.
 
     Args:
@@ -213,11 +225,13 @@ def publish_parquet(root: Path, target: Path, table: pa.Table) -> Path:
 
 def publish_tables(
     root: Path,
-    target: Path,
+    target: AnyPath,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
     metadata: Mapping[str, str] | None = None,
-) -> Path:
+    *,
+    replace: bool = True,
+) -> AnyPath:
     """Commits tables, one after another, as one zstd-compressed Parquet file.
 
     Args:
@@ -226,6 +240,7 @@ def publish_tables(
         schema: Schema of every table.
         tables: The rows; no more than a row group of them is kept in memory.
         metadata: What the file says about itself.
+        replace: As for `publish`.
 
     Returns:
         The target.
@@ -245,7 +260,7 @@ def publish_tables(
             if metadata:
                 writer.add_key_value_metadata(dict(metadata))
 
-    return publish(root, target, write)
+    return publish(root, target, write, replace=replace)
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -268,13 +283,14 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def publish_text(root: Path, target: Path, text: str) -> Path:
+def publish_text(root: Path, target: AnyPath, text: str, *, replace: bool = True) -> AnyPath:
     """Commits a text file in UTF-8.
 
     Args:
         root: Folder of the warehouse.
         target: Path of the file.
         text: Its content.
+        replace: As for `publish`.
 
     Returns:
         The target.
@@ -286,7 +302,7 @@ def publish_text(root: Path, target: Path, text: str) -> Path:
     def write(path: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
-    return publish(root, target, write)
+    return publish(root, target, write, replace=replace)
 
 
 def make_folder(folder: Path) -> None:
@@ -317,7 +333,9 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _free(path: Path) -> str:
+def _free(path: AnyPath) -> str:
+    if not isinstance(path, Path):
+        return ""
     while not path.is_dir() and path != path.parent:
         path = path.parent
     try:

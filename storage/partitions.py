@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from storage.errors import PartitionError
+from storage.places import AnyPath
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -18,10 +18,10 @@ class Part(NamedTuple):
     run: str
     round: int
     name: str
-    path: Path
+    path: AnyPath
 
 
-def walk(folder: Path) -> Iterator[Part]:
+def walk(folder: AnyPath) -> Iterator[Part]:
     """Yields the committed files under the folder of a table.
 
     Args:

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
-from storage.commit import publish, publish_tables
+from storage.commit import publish_tables
+from storage.places import AnyPath, read_metadata, read_rows
 
 PENDING_FOLDER = "pending"
 """Folder of shards and journals that are not in the tables yet."""
@@ -34,19 +33,17 @@ _SEALED = re.compile(r"(?P<stem>.+)-(?P<first>\d+)\.\.(?P<last>\d+)")
 class Place(NamedTuple):
     """Where the rows of a part are: all of a file, or a slice of a sealed one."""
 
-    path: Path
+    path: AnyPath
     first: int = 0
     num_rows: int | None = None
 
     def read(self, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
         """Returns the rows of the part, with these columns in this order."""
-        # The explicit schema gives null for columns that are younger than the file.
-        source = pads.dataset([str(self.path)], schema=schema, format="parquet")
-        found = source.to_table(columns=list(columns))
+        found = read_rows([self.path], schema, columns)
         return found if self.num_rows is None else found.slice(self.first, self.num_rows)
 
 
-def find(folder: Path, pending: Path, part: str) -> Place | None:
+def find(folder: AnyPath, pending: AnyPath, part: str) -> Place | None:
     """Returns where a part is, None if it is not committed.
 
     Args:
@@ -60,14 +57,14 @@ def find(folder: Path, pending: Path, part: str) -> Place | None:
         if path.is_file():
             return Place(path)
     for path in _covering(folder, part):
-        counts = json.loads((pq.read_metadata(path).metadata or {}).get(_COUNTS.encode(), "{}"))
+        counts = json.loads((read_metadata(path).metadata or {}).get(_COUNTS.encode(), "{}"))
         if part in counts:
             before = list(counts)[: list(counts).index(part)]
             return Place(path, sum(counts[name] for name in before), counts[part])
     return None
 
 
-def has(folder: Path, pending: Path, part: str) -> bool:
+def has(folder: AnyPath, pending: AnyPath, part: str) -> bool:
     """Returns whether a part is committed, in the table or as a shard.
 
     Args:
@@ -79,42 +76,40 @@ def has(folder: Path, pending: Path, part: str) -> bool:
     return (folder / name).is_file() or (pending / name).is_file() or any(_covering(folder, part))
 
 
-def seal(root: Path, folder: Path, pending: Path, parts: Sequence[str], schema: pa.Schema) -> None:
+def seal(
+    root: Path, folder: AnyPath, pending: AnyPath, parts: Sequence[str], schema: pa.Schema
+) -> None:
     """Moves shards into the table: as one file, or several where their numbers have gaps.
 
     Doing it again, or after a crash at any point, does what is left to do.
 
     Args:
-        root: Folder of the warehouse.
+        root: Local folder of the warehouse.
         folder: Partition of the table.
         pending: The same partition's shards.
         parts: Their names, e.g. "sample-0000"; those that are not there are left out.
         schema: The table's.
     """
     found = [part for part in parts if (pending / f"{part}.parquet").is_file()]
-    fresh = [part for part in found if not _is_sealed(folder, part)]
+    fresh = [part for part in found if not is_sealed(folder, part)]
     for members in _consecutive(fresh):
         _merge(root, folder, [pending / f"{part}.parquet" for part in members], schema)
-    for part in parts:
-        if _is_sealed(folder, part):
-            (pending / f"{part}.parquet").unlink(missing_ok=True)
-            # Left by a crash between the commit of the shard and the end of its journal.
-            (pending / f"{part}.journal").unlink(missing_ok=True)
+    for part in found:
+        (pending / f"{part}.parquet").unlink(missing_ok=True)
 
 
-def _merge(root: Path, folder: Path, paths: Sequence[Path], schema: pa.Schema) -> None:
-    if len(paths) == 1:
-        publish(root, folder / paths[0].name, lambda path: _copy(paths[0], path))
-        return
-    counts = {path.stem: pq.read_metadata(path).num_rows for path in paths}
-    last = paths[-1].stem.rpartition("-")[2]
-    target = folder / f"{paths[0].stem}..{last}.parquet"
-    tables = (pq.read_table(path, schema=schema, partitioning=None) for path in paths)
-    publish_tables(root, target, schema, tables, {_COUNTS: json.dumps(counts)})
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.write_bytes(source.read_bytes())
+def _merge(root: Path, folder: AnyPath, paths: Sequence[AnyPath], schema: pa.Schema) -> None:
+    last = "" if len(paths) == 1 else f"..{paths[-1].stem.rpartition('-')[2]}"
+    counts = {path.stem: read_metadata(path).num_rows for path in paths}
+    publish_tables(
+        root,
+        folder / f"{paths[0].stem}{last}.parquet",
+        schema,
+        (read_rows([path], schema, schema.names) for path in paths),
+        {_COUNTS: json.dumps(counts)},
+        # Where two processes seal the same shards, readers keep the file that they have opened.
+        replace=False,
+    )
 
 
 def _consecutive(parts: Iterable[str]) -> Iterator[list[str]]:
@@ -138,7 +133,7 @@ def _consecutive(parts: Iterable[str]) -> Iterator[list[str]]:
         yield members
 
 
-def _covering(folder: Path, part: str) -> Iterator[Path]:
+def _covering(folder: AnyPath, part: str) -> Iterator[AnyPath]:
     """Yields the sealed files whose name says that they hold a part."""
     wanted = _SHARD.fullmatch(part)
     if wanted is None:
@@ -151,5 +146,11 @@ def _covering(folder: Path, part: str) -> Iterator[Path]:
             yield path
 
 
-def _is_sealed(folder: Path, part: str) -> bool:
+def is_sealed(folder: AnyPath, part: str) -> bool:
+    """Returns whether a part's rows are in the table.
+
+    Args:
+        folder: Partition of the table.
+        part: Name of the part.
+    """
     return (folder / f"{part}.parquet").is_file() or any(_covering(folder, part))

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
 
-from storage import catalog, shards
-from storage.commit import STAGING_FOLDER, publish_parquet, publish_text, sweep
-from storage.errors import (
-    NotAWarehouseError,
-    SchemaVersionError,
-    WarehouseNotFoundError,
-)
+from storage import catalog, places, shards
+from storage.commit import publish_parquet, publish_text, sweep
+from storage.errors import WarehouseNotFoundError
 from storage.journal import Journal
+from storage.marker import MARKER, check_empty, check_marker, marker_text
 from storage.partitions import Part, checked, checked_round, partition_keys, walk
+from storage.places import AnyPath, place_of, read_rows, working_folder
 from storage.rows import Rows, schema_of, to_arrow
-from storage.schemas import SCHEMA_VERSION
-
-MARKER = "selfloom.json"
-"""File that makes a folder a warehouse."""
 
 _log = logging.getLogger(__name__)
-_FORMAT = "selfloom-warehouse"
 
 
 class Warehouse:
@@ -38,19 +29,27 @@ class Warehouse:
     `pending/`, `tmp/` and `scratch/` for unfinished work.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Wraps a folder that `open` has checked; call `open` instead."""
+    def __init__(self, root: Path, place: AnyPath | None = None) -> None:
+        """Wraps what `open` has checked; call `open` instead.
+
+        Args:
+            root: Local folder: all of a local warehouse; the working folder of one in an object
+                store, with the models in use, scratch files and journals.
+            place: Where the tables are; None for the same folder.
+        """
         self.root = root
+        self.place: AnyPath = root if place is None else place
 
     @classmethod
     def open(cls, path: str | Path, *, create: bool = True) -> Warehouse:
-        """Opens a warehouse, by default creating it in a new or empty folder.
+        """Opens a warehouse, by default creating it in a new or empty folder or bucket.
 
         Sweeps what killed writers left, and renews the catalog if it is missing, of other
         definitions, or made before the folder was moved.
 
         Args:
-            path: Folder of the warehouse.
+            path: Folder of the warehouse, or URL in an object store: "s3://bucket/folder", with
+                credentials and endpoint from the environment (AWS_…) or ~/.aws.
             create: Whether to create it; False for commands that only read.
 
         Raises:
@@ -58,29 +57,34 @@ class Warehouse:
             NotAWarehouseError: If the folder holds other things.
             SchemaVersionError: If it was written with another version of the schemas.
             WarehouseFullError: If the disk is too full to create it.
+            MissingPackageError: If a package for the object store is missing.
         """
-        root = Path(path).expanduser().resolve()
-        marker = root / MARKER
+        place = place_of(path)
+        root, marker = working_folder(place), place / MARKER
         if not marker.is_file():
             if not create:
                 raise WarehouseNotFoundError(
-                    f"no warehouse at {root}: expected a folder with {MARKER}; check the path, or "
+                    f"no warehouse at {place}: expected a folder with {MARKER}; check the path, or "
                     "create one by running a round"
                 )
-            _check_empty(root)
+            check_empty(place)
             root.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"format": _FORMAT, "schema_version": SCHEMA_VERSION}, indent=2)
-            publish_text(root, marker, text + "\n")
-        _check_marker(marker)
+            publish_text(root, marker, marker_text(), replace=False)
+        check_marker(marker)
         try:
             sweep(root)
-            catalog.write_schema_files(root)
-            catalog.refresh(root)
+            catalog.write_schema_files(root, place)
+            catalog.refresh(root, place)
         except OSError as error:
             # Nothing of this is needed to read what is committed, so a full or read-only disk
             # must not stop a reader; a writer fails at its first write.
-            _log.warning("the catalog of %s was not renewed: %s", root, error)
-        return cls(root)
+            _log.warning("the catalog of %s was not renewed: %s", place, error)
+        return cls(root, place)
+
+    @property
+    def uri(self) -> str:
+        """What `open` takes to open it again, from any folder."""
+        return str(self.place)
 
     @property
     def models_dir(self) -> Path:
@@ -95,14 +99,30 @@ class Warehouse:
         """
         return self.models_dir / checked("model id", model_id)
 
-    def table_dir(self, table: str) -> Path:
+    def keep(self, path: Path) -> None:
+        """Copies a file or folder of the working folder to where the tables are, if elsewhere.
+
+        Args:
+            path: Somewhere in `root`, finished.
+        """
+        places.keep(self.root, self.place, path)
+
+    def fetch(self, path: Path) -> Path:
+        """Returns a file or folder of the working folder, copied from where the tables are.
+
+        Args:
+            path: Somewhere in `root`; what is there already is not copied.
+        """
+        return places.fetch(self.root, self.place, path)
+
+    def table_dir(self, table: str) -> AnyPath:
         """Returns the folder of a table.
 
         Raises:
             UnknownTableError: If there is no such table.
         """
         schema_of(table)
-        return self.root / "tables" / table
+        return self.place / "tables" / table
 
     def scratch_dir(self, run: str, round: int) -> Path:
         """Returns an existing folder for a round's working files, which are never the truth.
@@ -114,7 +134,7 @@ class Warehouse:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def part_path(self, table: str, *, run: str, round: int, part: str) -> Path:
+    def part_path(self, table: str, *, run: str, round: int, part: str) -> AnyPath:
         """Returns the path that a part has once it is committed.
 
         Raises:
@@ -124,7 +144,7 @@ class Warehouse:
         folder = self._partition(table, run, round)
         return folder / f"{checked('part', part)}.parquet"
 
-    def write(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> Path:
+    def write(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> AnyPath:
         """Commits rows as one part; a part of the same name is replaced.
 
         Args:
@@ -176,10 +196,11 @@ class Warehouse:
             JournalBusyError: If another process is writing it.
             WarehouseFullError: If the disk is full.
         """
-        folder = self._pending(table, run, round)
-        return Journal(folder / f"{checked('part', part)}.journal", identity)
+        checked("part", part)
+        schema_of(table)
+        return Journal(self._journal_path(table, run, round, part), identity)
 
-    def write_shard(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> Path:
+    def write_shard(self, table: str, rows: Rows, *, run: str, round: int, part: str) -> AnyPath:
         """Commits rows as a shard: `has` and `read` with its name find it, no view does.
 
         Args:
@@ -221,6 +242,11 @@ class Warehouse:
         names = [checked("part", part) for part in parts]
         folder, pending = self._partition(table, run, round), self._pending(table, run, round)
         shards.seal(self.root, folder, pending, names, schema_of(table))
+        for name in names:
+            # Left by a crash between the commit of a shard and the end of its journal.
+            journal = self._journal_path(table, run, round, name)
+            if journal.exists() and shards.is_sealed(folder, name):
+                journal.unlink()
 
     def parts(self, table: str, *, run: str | None = None, round: int | None = None) -> list[Part]:
         """Returns the committed parts, ordered by run, round and name.
@@ -279,13 +305,12 @@ class Warehouse:
             found = [place.read(schema, names) for place in places]
             empty = pa.schema([schema.field(name) for name in names]).empty_table()
             return pa.concat_tables(found) if found else empty
-        paths = [str(own.path) for own in self.parts(table, run=run, round=round)]
-        # The explicit schema gives null for columns that are younger than the file.
-        return pads.dataset(paths, schema=schema, format="parquet").to_table(columns=names)
+        paths = [own.path for own in self.parts(table, run=run, round=round)]
+        return read_rows(paths, schema, names)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Returns an in-memory DuckDB connection with all views and macros of the catalog."""
-        return catalog.connect(self.root)
+        return catalog.connect(self.root, self.place)
 
     def refresh_catalog(self) -> bool:
         """Renews `selfloom.duckdb` if it is missing, outdated or was moved.
@@ -296,7 +321,7 @@ class Warehouse:
         Raises:
             WarehouseFullError: If the disk is full.
         """
-        return catalog.refresh(self.root)
+        return catalog.refresh(self.root, self.place)
 
     def _places(
         self, table: str, run: str | None, round: int | None, part: str
@@ -311,52 +336,17 @@ class Warehouse:
         ]
         return [place for place in places if place is not None]
 
-    def _partition(self, table: str, run: str, round: int) -> Path:
+    def _partition(self, table: str, run: str, round: int) -> AnyPath:
         return self.table_dir(table) / partition_keys(run, round)
 
-    def _pending_dir(self, table: str) -> Path:
+    def _pending_dir(self, table: str) -> AnyPath:
         schema_of(table)
-        return self.root / shards.PENDING_FOLDER / table
+        return self.place / shards.PENDING_FOLDER / table
 
-    def _pending(self, table: str, run: str, round: int) -> Path:
+    def _pending(self, table: str, run: str, round: int) -> AnyPath:
         return self._pending_dir(table) / partition_keys(run, round)
 
-
-def _check_empty(root: Path) -> None:
-    if root.exists() and not root.is_dir():
-        raise NotAWarehouseError(f"{root} is a file; expected a folder or a path that is free")
-    if not root.is_dir():
-        return
-    # A crash before the marker was committed leaves the staging folder; mounts have lost+found.
-    own = {STAGING_FOLDER, "lost+found"}
-    others = sorted(
-        entry.name
-        for entry in root.iterdir()
-        if entry.name not in own and not entry.name.startswith(".")
-    )
-    if others:
-        raise NotAWarehouseError(
-            f"{root} has no {MARKER} but holds {', '.join(others[:3])}"
-            f"{', …' if len(others) > 3 else ''}; expected a warehouse or an empty folder, give "
-            "another path"
-        )
-
-
-def _check_marker(marker: Path) -> None:
-    try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
-        kind, version = content["format"], content["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotAWarehouseError(
-            f"{marker} cannot be read ({error!r}); expected "
-            f'{{"format": "{_FORMAT}", "schema_version": {SCHEMA_VERSION}}}'
-        ) from error
-    if kind != _FORMAT:
-        raise NotAWarehouseError(f"{marker} says format {kind!r}; expected {_FORMAT!r}")
-    if version != SCHEMA_VERSION:
-        age = "newer" if isinstance(version, int) and version > SCHEMA_VERSION else "other"
-        raise SchemaVersionError(
-            f"the warehouse {marker.parent} has schema version {version!r}; this selfloom reads "
-            f"version {SCHEMA_VERSION}. Use the {age} selfloom that wrote it, or another warehouse "
-            "folder; nothing was changed"
-        )
+    def _journal_path(self, table: str, run: str, round: int, part: str) -> Path:
+        # Always local: an object store cannot append.
+        folder = self.root / shards.PENDING_FOLDER / table / partition_keys(run, round)
+        return folder / f"{part}.journal"

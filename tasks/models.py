@@ -133,7 +133,10 @@ def _ref(warehouse: Warehouse, row: tuple[str, str, str, str | None]) -> ModelRe
     model_id, path, digest, parent_id = row
     if path.startswith(SEED):
         return ModelRef(model_id, seed_model_path(path.removeprefix(SEED)), digest, parent_id)
-    return ModelRef(model_id, (warehouse.root / path).resolve(), digest, parent_id)
+    folder = warehouse.root / path  # an absolute path stays what it is
+    if folder.is_relative_to(warehouse.root):
+        warehouse.fetch(folder)
+    return ModelRef(model_id, folder.resolve(), digest, parent_id)
 
 
 def _from_folder(reference: str, path: Path) -> ModelRef:

@@ -192,7 +192,7 @@ def write_query(
     """
     num_rows = num_parts = 0
     with ThreadPoolExecutor(max_workers=1) as writer:
-        unfinished: Future[Path] | None = None
+        unfinished: Future[object] | None = None
         for batch in _batches(connection, query):
             # The warehouse fills both in; comparing them row by row would cost seconds per million.
             rows = batch.drop_columns(["run", "round"])

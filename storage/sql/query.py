@@ -133,7 +133,7 @@ def _check_reads_only(connection: duckdb.DuckDBPyConnection, query: str) -> None
 
 
 def _harden(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
-    tables = str(warehouse.root / "tables").replace("'", "''")
+    tables = f"{warehouse.uri}/tables".replace("'", "''")
     connection.execute("SET python_enable_replacements = false")
     connection.execute(f"SET allowed_directories = ['{tables}']")
     connection.execute("SET enable_external_access = false")

@@ -106,7 +106,8 @@ def test_sweep_spares_living_writers(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
-    target = publish_text(tmp_path, tmp_path / "a" / "b.txt", "before")
+    target = tmp_path / "a" / "b.txt"
+    publish_text(tmp_path, target, "before")
 
     def fail(path: Path) -> None:
         path.write_text("half")

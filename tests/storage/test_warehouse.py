@@ -49,7 +49,7 @@ def test_the_same_work_twice_is_there_once(
     warehouse: Warehouse, make_row: MakeRow, commits: list[tuple[str, int, str]]
 ) -> None:
     for run in ("r1", "r2"):
-        shutil.rmtree(warehouse.table_dir("votes") / f"run={run}", ignore_errors=True)
+        shutil.rmtree(warehouse.root / f"tables/votes/run={run}", ignore_errors=True)
     for run, round, part in [*commits, *commits]:
         row = make_row("votes", f"{run}-{round}-{part}")
         warehouse.write("votes", [row], run=run, round=round, part=part)

@@ -133,7 +133,7 @@ CHECK_SCORES = "SELECT run, count(*), count(DISTINCT id) FROM scores GROUP BY ru
 
 
 def read(root: str) -> None:
-    """Query the tables in three ways until standard input ends; an error ends it with a report."""
+    """Query the tables in several ways until standard input ends; an error ends it with a report."""
     ended = threading.Event()
 
     def wait() -> None:
@@ -144,9 +144,11 @@ def read(root: str) -> None:
     house = Warehouse.open(root)
     kept, seen, num_polls = house.connect(), 0, 0
     while not ended.is_set():
-        fresh = house.connect()
-        plain = duckdb.connect(str(house.root / "selfloom.duckdb"), read_only=True)
-        for connection in (kept, fresh, plain):
+        # By a connection that stays open, a new one, and a client that knows nothing of us.
+        connections = [kept, house.connect()]
+        if house.place == house.root:
+            connections.append(duckdb.connect(f"{house.root}/selfloom.duckdb", read_only=True))
+        for connection in connections:
             # Scores first: they are sealed after their samples, so there are never more of them.
             scores = {run: counts for run, *counts in connection.execute(CHECK_SCORES).fetchall()}
             samples = connection.execute(CHECK).fetchall()
@@ -160,10 +162,10 @@ def read(root: str) -> None:
             total = sum(row[1] for row in samples)
             assert total >= seen, f"{seen} rows, then {total}"
             seen, num_polls = total, num_polls + 1
-        fresh.close()
-        plain.close()
-        if num_polls == 3:
+        if num_polls == len(connections):
             print("reading", flush=True)
+        for connection in connections[1:]:
+            connection.close()
     print(num_polls, flush=True)
 
 
