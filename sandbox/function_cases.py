@@ -1,10 +1,8 @@
 """Judges a function by what it returns: the expected values never leave this process."""
 
-import hashlib
 import json
 import math
 import os
-import random
 from collections.abc import Callable
 
 from sandbox.cell.decoding import decode
@@ -25,6 +23,7 @@ from sandbox.replies import (
     put_together,
     read_reply,
     show,
+    shuffled,
     unanswered,
 )
 
@@ -58,7 +57,8 @@ class CasesExchange:
         ]
         expected = [self._encode(number, case.expected) for number, case in enumerate(job.cases)]
         self._expected = [decode(data) for data in expected]
-        self._order = self._shuffled([*requests, *expected])
+        parts = [*map(bytes.__add__, requests, expected)]
+        self._order = shuffled(job.source, parts)
         self._nonces = [nonce_source(_NONCE_BYTES) for _ in self._order]
         # Numbered by their place in the queue: their place in the job would help a program that
         # knows the answers but not the questions.
@@ -78,14 +78,6 @@ class CasesExchange:
                 f"FunctionCases {self._job.id!r}, case {number}: {error}; arguments and expected "
                 "values must be plain"
             ) from None
-
-    def _shuffled(self, parts: list[bytes]) -> list[int]:
-        digest = hashlib.sha256(encode_source(self._job.source))
-        for part in parts:
-            digest.update(hashlib.sha256(part).digest())
-        order = list(range(len(self._job.cases)))
-        random.Random(digest.digest()).shuffle(order)
-        return order
 
     def orders(self) -> dict[Side, Order]:
         """Return the program and all calls."""

@@ -26,6 +26,7 @@ from sandbox.replies import (
     judge_process,
     put_together,
     read_reply,
+    shuffled,
 )
 
 _NONCE_BYTES = 16
@@ -104,6 +105,7 @@ class TestsExchange:
             )
         self._job = job
         self._nonce_source = nonce_source
+        self._order = shuffled(job.source, [encode_source(test) for test in job.tests])
         self._waiting: Message | None = None
         self._serial = 0
         self._seen = _Seen()
@@ -113,7 +115,6 @@ class TestsExchange:
         self._forged = False
         self._broken = False
         self._left_early = False
-        self._left_waiting = False
         self._told_gone = False
 
     def orders(self) -> dict[Side, Order]:
@@ -121,7 +122,8 @@ class TestsExchange:
         job = self._job
         entry_points = list(job.entry_points)
         serve = {"entry_points": entry_points, "objects": True}
-        examine = {"entry_points": entry_points, "support": job.support, "tests": list(job.tests)}
+        tests = [job.tests[number] for number in self._order]
+        examine = {"entry_points": entry_points, "support": job.support, "tests": tests}
         return {
             Side.SOLUTION: Order(Mode.SERVE, encode_source(job.source), json.dumps(serve).encode()),
             Side.EXAMINER: Order(Mode.EXAMINE, b"", json.dumps(examine).encode()),
@@ -212,26 +214,23 @@ class TestsExchange:
         if side is Side.EXAMINER:
             return [(Side.SOLUTION, b"")]
         self._left_early = Side.EXAMINER not in self._outcomes
-        self._left_waiting = self._waiting is not None
-        return self._say_gone() if self._left_waiting and self._left_early else []
+        return self._say_gone() if self._waiting is not None and self._left_early else []
 
     def judge(self, limits: Limits) -> Judgement:
         """Return the verdict, with one result per test in the job's order."""
         solution = judge_process(self._outcomes[Side.SOLUTION], limits)
         tests = judge_process(self._outcomes[Side.EXAMINER], limits)
         flags: list[str] = []
-        results: list[CaseResult] = []
-        for report in self._reports:
-            result, more = report.judge()
-            results.append(result)
-            flags += more
         fault = self._fault(solution.verdict, tests.verdict)
-        missing = len(self._job.tests) - len(results)
-        if missing:
-            rest = CaseResult(fault or Verdict.NOT_RUN, note="the test did not end")
-            results += [rest] * missing
+        missing = len(self._reports) < len(self._order)
+        rest = CaseResult(fault or Verdict.NOT_RUN, note="the test did not end")
+        results = [rest] * len(self._order)
+        for number, report in zip(self._order, self._reports, strict=False):
+            results[number], more = report.judge()
+            flags += more
         if not fault and (missing or self._broken or tests.verdict is not Verdict.ACCEPTED):
-            reason = "protocol" if self._broken else tests.verdict.value
+            ended = "incomplete" if tests.verdict is Verdict.ACCEPTED else tests.verdict.value
+            reason = "protocol" if self._broken else ended
             flags.append(f"tests_invalid:{reason}")
         if self._forged:
             flags.append("forged_record")
@@ -243,19 +242,15 @@ class TestsExchange:
             return Verdict.TAMPERING
         if Verdict.SANDBOX_FAULT in (solution, tests):
             return Verdict.SANDBOX_FAULT
-        if solution is Verdict.WALL_TIMEOUT and self._tests_kept_it_waiting():
-            return None
+        idle = self._left_early and self._waiting is None
+        if solution is Verdict.WALL_TIMEOUT and idle:
+            return None  # It had answered everything: the tests let its time pass.
         if solution is not Verdict.ACCEPTED:
             return solution
         if self._left_early and not self._broken:
             return Verdict.EARLY_EXIT
         waited = self._waiting is not None and tests is Verdict.WALL_TIMEOUT
         return Verdict.WALL_TIMEOUT if waited else None
-
-    def _tests_kept_it_waiting(self) -> bool:
-        examiner = self._outcomes[Side.EXAMINER]
-        busy = examiner.cpu_ms > examiner.wall_ms / 2
-        return self._left_early and not self._left_waiting and busy
 
     def _verdict(
         self, fault: Verdict | None, results: list[CaseResult], flags: list[str]

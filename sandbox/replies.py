@@ -1,7 +1,10 @@
 """Reads what a solution's process answered, and says what an answer is worth, or none."""
 
+import hashlib
+import random
 import re
 import reprlib
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -101,6 +104,20 @@ def _raised_verdict(names: tuple[str, ...]) -> Verdict:
     if "SystemExit" in names:
         return Verdict.EARLY_EXIT
     return Verdict.MEMORY_LIMIT if "MemoryError" in names else Verdict.RUNTIME_ERROR
+
+
+def shuffled(source: str, parts: Sequence[bytes]) -> list[int]:
+    """Return the places `0 .. len(parts) - 1` in an order that the source and the parts decide.
+
+    A program that returns the k-th answer on the k-th call must not find the k-th case there, nor
+    learn the order from earlier attempts with another source.
+    """
+    digest = hashlib.sha256(encode_source(source))
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    order = list(range(len(parts)))
+    random.Random(digest.digest()).shuffle(order)
+    return order
 
 
 def unanswered(process: Verdict) -> Verdict:

@@ -378,7 +378,7 @@ def test_who_is_to_blame_for_the_time() -> None:
     spun = outcome(start, killed=Killed.CPU, wall_ms=1000, cpu_ms=1000)
     calm = outcome(wall_ms=3100, cpu_ms=5)
     assert judged(True, slow, calm, Side.SOLUTION) is Verdict.WALL_TIMEOUT
-    assert judged(False, slow, calm, Side.SOLUTION) is Verdict.WALL_TIMEOUT
+    assert judged(False, slow, calm, Side.SOLUTION) is NR
     assert judged(True, outcome(), slow, Side.EXAMINER) is Verdict.WALL_TIMEOUT
     assert judged(True, spun, calm, Side.SOLUTION) is Verdict.CPU_TIMEOUT
     assert judged(False, outcome(), spun, Side.EXAMINER) is NR
