@@ -13,6 +13,7 @@ from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
 from flows.stages import Stages, drop_copies, select_rows
 from storage import Warehouse
+from tasks.dedup import METHODS
 from tasks.environments import load_environment
 from tasks.errors import (
     DataFormatError,
@@ -22,7 +23,7 @@ from tasks.errors import (
     UnknownNameError,
 )
 from tasks.models import ModelRef
-from tasks.selection import Selection
+from tasks.selection import FILTERS, SELECTIONS, Selection
 from tests.flows.conftest import tiny_config
 from tests.tasks.selection.rounds import RUN, right, write_round, wrong
 
@@ -134,3 +135,20 @@ def test_the_settings_own_selection_takes_the_place_of_the_recipes(
         ("length_band", "too_long"),
         ("longest", "short"),
     ]
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "selection.md").read_text(encoding="utf-8")
+    path = tmp_path / "documented.sql"
+    path.write_text(docs.partition("```sql\n")[2].partition("```")[0])
+    check("lmsi", rule={"name": str(path), "parameters": {"min_characters": 3}})
+    stages = stages_with(tmp_path, tiny_config("lmsi"))
+    write_round(stages.warehouse, [[*right("long enough", "abc", "x"), *wrong("also long")]])
+    select_rows.fn(stages, [Selection(str(path), {"min_characters": 3})])
+    rejected = stages.warehouse.read("rejections", run=RUN).to_pylist()
+    assert sorted(row["reason"] for row in rejected) == ["minority_answer", "short"]
+
+
+def test_the_documentation_lists_every_selection_and_filter() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "selection.md").read_text(encoding="utf-8")
+    assert [name for name in (*SELECTIONS, *FILTERS, *METHODS) if f"`{name}`" not in docs] == []
