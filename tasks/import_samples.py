@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +20,13 @@ from tasks.checks.votes import vote
 from tasks.environments.base import problem_id, prompt_key
 from tasks.environments.records import BadRows, Record, iter_records
 from tasks.errors import DataFormatError, OptionError
+from tasks.prompt_ledger import PromptLedger, prompt_ledger
 from tasks.sample_mapping import SampleMapping, guess_mapping
 from tasks.selection import Selection, SelectionReport, check_selections, select
 
-ROWS_PER_SHARD = 2_000
+# What is in memory at a time; few large parts are read faster than many small ones.
+ROWS_PER_SHARD = 20_000
+CHARACTERS_PER_SHARD = 32 * 2**20
 KEPT_DISAGREEMENTS = 100
 TABLES = ("prompts", "samples", "scores")
 
@@ -89,14 +91,6 @@ class _Imported:
     verdict: bool | None
 
 
-@dataclass
-class _Prompts:
-    """What is known of the prompts so far: enough to number samples and to spot conflicts."""
-
-    references: dict[str, str | None] = field(default_factory=dict)
-    num_samples: dict[str, int] = field(default_factory=dict)
-
-
 def import_samples(
     warehouse: Warehouse,
     path: str | Path,
@@ -113,7 +107,8 @@ def import_samples(
     The samples get the purpose `imported`, the policy id that the file names and the weight hash
     `unknown`; where the file has verdicts of its own, they become scores of the check `imported`.
     All selections run on the one round, so that a sample is rejected only if none of them uses it.
-    The same call again writes the same rows.
+    The same call again writes the same rows. Rows stream through shard by shard, so memory does
+    not grow with the file; a .json list alone is read as a whole.
 
     Args:
         warehouse: Where to write.
@@ -143,18 +138,19 @@ def import_samples(
     _check_round(warehouse, run, round)
     report = ImportReport(run, round, mapping, BadRows(str(path)))
     num_shards = 0
-    known = _Prompts()
-    for shard in _shards(path, report.bad):
-        if report.num_rows == 0:
-            mapping.check(str(path), [row for _, row in shard])
-        num_shards += _write_shard(warehouse, report, known, shard, f"import-{num_shards:04d}")
+    with prompt_ledger(warehouse.scratch_dir(run, round)) as known:
+        for shard in _shards(path, report.bad):
+            if report.num_rows == 0:
+                mapping.check(str(path), [row for _, row in shard])
+            num_shards += _write_shard(warehouse, report, known, shard, f"import-{num_shards:04d}")
+            known.flush()
+        report.num_prompts = len(known)
     if report.num_samples == 0:
         raise DataFormatError(
             f"nothing to import: {report.bad.describe() if report.bad.count else path}"
         )
     _empty_stale_parts(warehouse, run, round, num_shards)
     report.bad.log()
-    report.num_prompts = len(known.references)
     report.num_votes = vote(warehouse, run=run, round=round)
     report.selection = select(
         warehouse, selections, run=run, round=round, seed=seed, allow_references=allow_references
@@ -163,9 +159,24 @@ def import_samples(
 
 
 def _shards(path: str | Path, bad: BadRows) -> Iterator[list[tuple[int, Record]]]:
-    records = iter_records(path, bad)
-    while shard := list(islice(records, ROWS_PER_SHARD)):
+    shard: list[tuple[int, Record]] = []
+    size = 0
+    for number, row in iter_records(path, bad):
+        shard.append((number, row))
+        size += _num_characters(row)
+        if len(shard) >= ROWS_PER_SHARD or size >= CHARACTERS_PER_SHARD:
+            yield shard
+            shard, size = [], 0
+    if shard:
         yield shard
+
+
+def _num_characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_num_characters, value.values()))
+    return sum(map(_num_characters, value)) if isinstance(value, list) else 1
 
 
 def _check_round(warehouse: Warehouse, run: str, round: int) -> None:
@@ -184,7 +195,7 @@ def _check_round(warehouse: Warehouse, run: str, round: int) -> None:
 def _write_shard(
     warehouse: Warehouse,
     report: ImportReport,
-    known: _Prompts,
+    known: PromptLedger,
     shard: Sequence[tuple[int, Record]],
     part: str,
 ) -> bool:
@@ -213,29 +224,32 @@ def _write_shard(
 
 
 def _read_row(
-    report: ImportReport, known: _Prompts, number: int, row: Record
+    report: ImportReport, known: PromptLedger, number: int, row: Record
 ) -> tuple[list[dict[str, object]], list[_Imported]]:
     """The row's prompt, if it is a new one, and its samples; bad completions are left out."""
     mapping = report.mapping
     messages = mapping.prompt_of(row)
-    prompt_id = problem_id(mapping.environment, prompt_key(messages))
     reference = mapping.reference_of(row)
-    if known.references.get(prompt_id, reference) != reference:
+    _check_text(reference, *(message["content"] for message in messages))
+    prompt_id = problem_id(mapping.environment, prompt_key(messages))
+    found = known.find(prompt_id)
+    if found is not None and found.reference != reference:
         raise DataFormatError(
             f"the reference is {reference!r}, but a row before has the same prompt with "
-            f"{known.references[prompt_id]!r}"
+            f"{found.reference!r}"
         )
     samples: list[_Imported] = []
+    first = found.num_samples if found is not None else 0
     for column in mapping.completions:
+        model, verdict = mapping.model_of(row, column), mapping.verdict_of(row, column)
         try:
             texts = mapping.completions_of(row, column)
+            _check_text(model, *texts)
         except DataFormatError as error:
             report.bad.add(number, str(error))
             continue
-        model, verdict = mapping.model_of(row, column), mapping.verdict_of(row, column)
         for text in texts:
-            index = known.num_samples.get(prompt_id, 0)
-            known.num_samples[prompt_id] = index + 1
+            index = first + len(samples)
             sample_id = content_id(
                 "sample", report.run, report.round, prompt_id, "answer", index, model
             )
@@ -244,9 +258,12 @@ def _read_row(
                     number, column, model, sample_id, prompt_id, index, text, reference, verdict
                 )
             )
-    if not samples or prompt_id in known.references:
+    if not samples:
+        return [], []
+    own = found or known.add(prompt_id, reference)
+    own.num_samples += len(samples)
+    if found is not None:
         return [], samples
-    known.references[prompt_id] = reference
     prompt: dict[str, object] = {
         "id": prompt_id,
         "environment": mapping.environment,
@@ -258,6 +275,18 @@ def _read_row(
         "metadata": {"row": number},
     }
     return [prompt], samples
+
+
+def _check_text(*texts: str | None) -> None:
+    """Check that texts can be stored: JSON can say half of a surrogate pair, UTF-8 can't."""
+    for text in texts:
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise DataFormatError(
+                f"a text has the lone surrogate {error.object[error.start]!a} at character "
+                f"{error.start}; no UTF-8 text can hold it"
+            ) from None
 
 
 def _sample(one: _Imported, source: str) -> dict[str, object]:

@@ -197,6 +197,57 @@ def test_a_shorter_file_leaves_nothing_of_the_longer_one(
     assert len(read(warehouse, "samples")) == 2
 
 
+def test_shards_are_bounded_and_change_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {
+            "prompt": f"{i % 3}+1?",
+            "responses": [f"A: {i % 3 + 1}", "x" * 300],
+            "gold": str(i % 3 + 1),
+        }
+        for i in range(12)
+    ]
+    path = save(tmp_path / "rows.jsonl", rows)
+    warehouse = Warehouse.open(tmp_path / "w")
+    whole = import_samples(warehouse, path, run="whole")
+    monkeypatch.setattr("tasks.import_samples.CHARACTERS_PER_SHARD", 1000)
+    report = import_samples(warehouse, path, run="parts")
+    assert len(warehouse.parts("samples", run="whole")) == 1
+    assert len(warehouse.parts("samples", run="parts")) == 3
+    assert (whole.num_prompts, report.num_prompts) == (3, 3), "prompts are known across shards"
+    for table, columns in (("samples", ["prompt_id", "index", "text"]), ("prompts", ["id"])):
+        one, other = (
+            warehouse.read(table, run=run, columns=columns).to_pylist()
+            for run in ("whole", "parts")
+        )
+        assert one == other
+    assert list(warehouse.scratch_dir("parts", 1).glob("*.sqlite*")) == []
+
+
+def test_a_conflict_with_a_row_of_an_earlier_shard_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.import_samples.ROWS_PER_SHARD", 1)
+    rows = [*FLAT, {"prompt": "1+1?", "response": "A: 2", "model": "m1", "gold": "5"}]
+    report = import_samples(Warehouse.open(tmp_path / "w"), save(tmp_path / "flat.jsonl", rows))
+    assert (report.num_samples, [row.number for row in report.bad.first]) == (4, [5])
+
+
+def test_hostile_texts_cost_their_row_or_nothing(tmp_path: Path) -> None:
+    texts = ["A: 2\0", "x" * 5_000_000 + "\nA: 2", "half \ud800", "", "A: 2 \u202e\x1b[2J"]
+    rows = [{"prompt": "1+1?", "response": text, "gold": "2"} for text in texts]
+    rows += [{"prompt": "\udfff?", "response": "A: 2", "gold": "2"}]
+    rows += [{"prompt": "1+1?", "response": "A: 2", "gold": "\ud800"}]
+    warehouse = Warehouse.open(tmp_path / "w")
+    report = import_samples(warehouse, save(tmp_path / "hostile.jsonl", rows))
+    assert {row["text"] for row in read(warehouse, "samples")} == {texts[0], texts[1], texts[4]}
+    reasons = {row.number: row.reason for row in report.bad.first}
+    assert set(reasons) == {3, 4, 6, 7}
+    assert "lone surrogate '\\ud800' at character 5" in reasons[3]
+    assert "is empty" in reasons[4]
+
+
 def test_several_completions_in_one_column(tmp_path: Path) -> None:
     rows = [
         {"question": "1+1?", "completions": ["A: 2", "A: 3", "so\nA: 2"]},
