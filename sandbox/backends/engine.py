@@ -129,6 +129,9 @@ def connect(timeout_s: float, endpoint: Endpoint | None = None) -> Any:
 
     with explained("the container engine"):
         client = docker.APIClient(base_url=endpoint.url, version="auto", timeout=_PROBE_TIMEOUT_S)
+    # The SDK would keep an idle connection for each of the last 25 addresses that it asked for, and
+    # (7.2) ignores the option for fewer.
+    client.headers["Connection"] = "close"
     client.timeout = timeout_s
     client.request = _always_timed(client.request, timeout_s)
     return client

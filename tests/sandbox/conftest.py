@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from sandbox import Limits, Sandbox, SandboxUnavailableError, open_sandbox
+from sandbox import Limits, Program, Sandbox, SandboxUnavailableError, Verdict, open_sandbox
 from sandbox.backends.engine import connect, find_endpoint
 from tests.sandbox.engines import (
     engine_at,
@@ -20,6 +20,13 @@ from tests.sandbox.engines import (
 LIMITS = Limits(cpu_s=0.4, wall_s=1.2, memory_mib=128, processes=16, tmp_mib=8, tmp_inodes=256)
 
 BACKENDS = ("namespaces:unshare", "namespaces:bwrap", "docker")
+
+_FORGER = """
+import os
+for fd in range(3, 4096):
+    try: os.write(fd, bytes(64))
+    except OSError: pass
+"""
 
 _NO_ENGINE = "unix:///nonexistent/engine.sock"
 
@@ -79,6 +86,11 @@ def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with engine_at(engine):
         opened = open_or_skip(request.param)
     with opened as sandbox:
+        if request.param == "docker":
+            # From the first cell that is replaced on there is a spare container: before any test,
+            # so that none takes it for something that was left over.
+            (execution,) = sandbox.run([Program("forger", _FORGER)])
+            assert execution.verdict is Verdict.TAMPERING
         yield sandbox
 
 

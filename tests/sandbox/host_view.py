@@ -85,7 +85,8 @@ def _foreign_files() -> set[str]:
 def _mounts() -> set[str]:
     """Mount points of this process; those of container engines come and go with others' work."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return {line.split()[4] for line in lines if "overlay" not in line and "engine" not in line}
+    of_engines = ("overlay", "engine", "/netns/")
+    return {line.split()[4] for line in lines if not any(part in line for part in of_engines)}
 
 
 def _used(groups: list[Path]) -> int:
