@@ -97,7 +97,7 @@ def _write_part(
             "engine": "bench",
             "sampling": '{"n": 16, "temperature": 0.7}',
             "seed": pa.array(np.arange(num, dtype=np.int64)),
-            "text": _texts(pool, start, TEXT_CHARACTERS),
+            "text": _texts(pool, start, TEXT_CHARACTERS, ending=b"."),
             "num_tokens": 75,
             "finish_reason": "stop",
             "mean_logprob": pa.array(-rng.random(num)),
@@ -153,10 +153,12 @@ def _pool(rng: np.random.Generator) -> np.ndarray:
     return np.frombuffer(b" ".join(words[k] for k in drawn), dtype=np.uint8)
 
 
-def _texts(pool: np.ndarray, starts: np.ndarray, length: int) -> pa.Array:
+def _texts(pool: np.ndarray, starts: np.ndarray, length: int, ending: bytes = b"?") -> pa.Array:
     data = np.lib.stride_tricks.sliding_window_view(pool, length)[starts]
+    data = np.ascontiguousarray(data)
+    data[:, 0], data[:, -1] = ord("S"), ord(ending)  # a completion has no spaces around it
     offsets = np.arange(len(starts) + 1, dtype=np.int32) * length
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(starts), buffers)
 
 

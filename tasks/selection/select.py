@@ -116,9 +116,15 @@ def select(
             _run_plan(warehouse, connection, plan, place, position)
             for position, plan in enumerate(plans)
         ]
-        query = load_script(FOLDER / "rejections.sql").bind(connection, place)
+        connection.execute(load_script(FOLDER / "rejections.sql").bind(connection, place))
         num_rejected = write_query(
-            warehouse, connection, query, "rejections", run=run, round=round, part=REJECTIONS_PART
+            warehouse,
+            connection,
+            "FROM rejected",
+            "rejections",
+            run=run,
+            round=round,
+            part=REJECTIONS_PART,
         )
         num_used = count(
             connection, "count(DISTINCT sample) FROM all_decisions WHERE reason IS NULL"
