@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from sandbox.errors import SandboxUsageError
+from sandbox.examination import CasesExchange, TestsExchange, check_function_job
 from sandbox.exchange import Exchange, ProgramExchange
 from sandbox.judging import Comparator
 from sandbox.limits import Limits
@@ -34,12 +35,8 @@ def check_job(job: Job, limits: Limits) -> Limits:
     chosen = _own_limits(job, limits)
     if isinstance(job, Program):
         _check_stdin(job, chosen)
-    elif isinstance(job, FunctionCases) and not job.cases:
-        raise SandboxUsageError(f"FunctionCases {job.id!r}: no cases; give at least one")
-    elif isinstance(job, FunctionTests) and not (job.tests and job.entry_points):
-        raise SandboxUsageError(
-            f"FunctionTests {job.id!r}: tests and entry_points need at least one element each"
-        )
+    else:
+        check_function_job(job)
     return chosen
 
 
@@ -82,8 +79,6 @@ def open_exchange(job: Job, comparator: Comparator) -> Exchange:
     """
     if isinstance(job, Program):
         return ProgramExchange(job, comparator)
-    from sandbox.examination import CasesExchange, TestsExchange
-
     if isinstance(job, FunctionCases):
         return CasesExchange(job)
     return TestsExchange(job)

@@ -81,7 +81,7 @@ class CasesExchange:
 
     def orders(self) -> dict[Side, Order]:
         """Return the program and all calls."""
-        told = {"entry_points": [self._job.entry_point], "objects": False}
+        told = {"entry_points": [self._job.entry_point], "talks": False, "classes": []}
         rest = json.dumps(told).encode()
         inputs = (*self._messages, b"")
         return {Side.SOLUTION: Order(Mode.SERVE, encode_source(self._job.source), rest, inputs)}
@@ -93,7 +93,7 @@ class CasesExchange:
         if self._forged or not asked or record.nonce != self._nonces[place]:
             self._forged = True
             return []
-        reply = read_reply(record.body, objects=False) if place not in self._replies else None
+        reply = read_reply(record.body) if place not in self._replies else None
         if reply is None:
             self._forged = True
         else:

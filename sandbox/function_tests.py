@@ -4,8 +4,10 @@ Nothing but validated plain values passes between the two cells, through here. W
 reports is believed only as far as the calls agree with it that were seen on the way.
 """
 
+import ast
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sandbox.cell.decoding import decode
@@ -85,6 +87,55 @@ class _Report:
         return CaseResult(Verdict.NOT_RUN, note=name), [f"tests_invalid:{name}"]
 
 
+def used_as_classes(job: FunctionTests) -> tuple[str, ...]:
+    """Return the capitalised entry points that the tests use as classes.
+
+    Read from the tests, which the solution has no part in. In doubt a name is no class: the objects
+    of a class are asked questions, and a result that is asked whether it is near 2.5 says yes.
+    """
+    found: set[str] = set()
+    if not any(name[:1].isupper() for name in job.entry_points):
+        return ()
+    for test in job.tests:
+        try:
+            nodes = list(ast.walk(ast.parse(test)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        holders = {name: set(_held_by(nodes, name)) for name in job.entry_points}
+        used = {ast.unparse(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+        for name, held in holders.items():
+            if any(_shows_class(node, name) for node in nodes) or held & used:
+                found.add(name)
+    return tuple(name for name in job.entry_points if name in found and name[:1].isupper())
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    """Whether an expression is a call of the entry point, by its name or one of a module's."""
+    if not isinstance(node, ast.Call):
+        return False
+    function = node.func
+    return getattr(function, "id", None) == name or getattr(function, "attr", None) == name
+
+
+def _shows_class(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.withitem):
+        return _calls(node.context_expr, name)
+    if isinstance(node, ast.Attribute):
+        return _calls(node.value, name) or getattr(node.value, "id", None) == name
+    if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "isinstance":
+        return any(getattr(part, "id", None) == name for part in node.args[1:])
+    return False
+
+
+def _held_by(nodes: list[ast.AST], name: str) -> Iterator[str]:
+    """Yield what the result of a call of the entry point is kept in."""
+    for node in nodes:
+        if isinstance(node, ast.Assign) and _calls(node.value, name):
+            yield from (ast.unparse(target) for target in node.targets)
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and _calls(node.value or node, name):
+            yield ast.unparse(node.target)
+
+
 class TestsExchange:
     """One attempt at a job with test code: passes calls and replies between two cells.
 
@@ -106,6 +157,7 @@ class TestsExchange:
         self._job = job
         self._nonce_source = nonce_source
         self._order = shuffled(job.source, [encode_source(test) for test in job.tests])
+        self._classes = used_as_classes(job) if job.classes is None else job.classes
         self._waiting: Message | None = None
         self._serial = 0
         self._seen = _Seen()
@@ -121,9 +173,15 @@ class TestsExchange:
         """Return the program, and the tests for another cell."""
         job = self._job
         entry_points = list(job.entry_points)
-        serve = {"entry_points": entry_points, "objects": True}
+        classes = list(self._classes)
+        serve = {"entry_points": entry_points, "talks": True, "classes": classes}
         tests = [job.tests[number] for number in self._order]
-        examine = {"entry_points": entry_points, "support": job.support, "tests": tests}
+        examine = {
+            "entry_points": entry_points,
+            "classes": classes,
+            "support": job.support,
+            "tests": tests,
+        }
         return {
             Side.SOLUTION: Order(Mode.SERVE, encode_source(job.source), json.dumps(serve).encode()),
             Side.EXAMINER: Order(Mode.EXAMINE, b"", json.dumps(examine).encode()),
@@ -162,7 +220,8 @@ class TestsExchange:
         answers = asked is not None and record.kind == RecordKind.REPLY
         if not answers or (record.nonce, record.number) != asked[:2]:  # type: ignore[index]
             return self._forge()
-        reply = read_reply(record.body, objects=True)
+        kinds = ("iterator", "callable", "object") if self._classes else ("iterator", "callable")
+        reply = read_reply(record.body, kinds=kinds)
         if reply is None:
             return self._forge()
         if reply.kind == "raised":

@@ -300,6 +300,12 @@ class Sandbox:
         self._begin_if_ready(worker, attempt)
         while conversation.talk:
             self._pass_on(worker, attempt.exchange.take(side, conversation.talk.popleft()))
+        if conversation.is_malformed and side is Side.SOLUTION:
+            # Its channel may be stuck for good, and there is nothing more to learn.
+            del self._attempts[worker.number]
+            self._crew.replace(worker)
+            self._give_up(attempt.task, Verdict.TAMPERING, "forged_record")
+            return
         if outcome is not None:
             attempt.outcomes[side] = outcome
             self._pass_on(worker, attempt.exchange.done(side, outcome))

@@ -105,6 +105,9 @@ class FunctionTests:
             `unittest` classes. One result each.
         support: Code of the problem, not of the solution, that tests may use.
         limits: Limits of all tests together; None for those of the sandbox.
+        classes: Those entry points that are classes whose objects the tests use. No other object
+            ever takes part in a test. None for what the tests show: capitalised entry points whose
+            attributes, or those of their results, are used.
     """
 
     id: str
@@ -113,6 +116,7 @@ class FunctionTests:
     tests: tuple[str, ...]
     support: str = ""
     limits: Limits | None = None
+    classes: tuple[str, ...] | None = None
 
 
 Job = Program | FunctionCases | FunctionTests

@@ -169,6 +169,12 @@ class Conversation:
                     self.talk.append(record)
         except MalformedRecordError:
             self._records = None
+            self._report.clear()
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether something else than records came through the report pipe of a talk."""
+        return self._records is None and self._mode is not Mode.RUN
 
     def _finish(self, done: Done) -> Outcome:
         self.state = State.IDLE
@@ -179,10 +185,14 @@ class Conversation:
             done=done,
             stdout=bytes(self._captured[Kind.STDOUT]),
             stderr=bytes(self._captured[Kind.STDERR]),
-            records=None if self._report else self._records,
+            records=self._records if self._is_whole(done) else None,
             before=before,
             after=self._before,
         )
+
+    def _is_whole(self, done: Done) -> bool:
+        """Whether nothing but records came; a process that is killed may leave part of one."""
+        return not self._report or bool(done.killed) or os.WIFSIGNALED(done.status)
 
     def _break(self, reason: str) -> None:
         self.state = State.BROKEN

@@ -4,7 +4,7 @@ import hashlib
 import random
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -47,37 +47,37 @@ def clean(text: str, limit: int = _MAX_TEXT) -> str:
     return "".join(shown)[:limit]
 
 
-def read_reply(body: bytes, *, objects: bool) -> Reply | None:
+def read_reply(body: bytes, *, kinds: Collection[str] = ()) -> Reply | None:
     """Return an answer, None when it is none.
 
     Args:
         body: From the solution's process.
-        objects: Whether references to its objects may occur.
+        kinds: Of the references that may occur: `iterator`, `callable`, `object`.
     """
+
+    def resolve(reference: Reference) -> object:
+        if reference.number < 0 or reference.kind not in kinds:
+            raise ValueError("not to be expected from the solution")
+        return reference
+
     try:
-        reply = decode(body, _resolve if objects else None)
+        reply = decode(body, resolve if kinds else None)
     except MalformedValueError:
         return None
     if type(reply) is not tuple or not reply:
         return None
-    kinds = tuple(type(part) for part in reply)
-    if reply[0] == "value" and len(reply) == 3 and kinds[2] is dict:
+    types = tuple(type(part) for part in reply)
+    if reply[0] == "value" and len(reply) == 3 and types[2] is dict:
         return Reply("value", reply[1])
-    if reply[0] == "raised" and kinds == (str, list, tuple, str):
+    if reply[0] == "raised" and types == (str, list, tuple, str):
         names = tuple(name for name in reply[1] if type(name) is str)
         if names and len(names) == len(reply[1]):
             return Reply("raised", names=names, text=clean(reply[3]))
-    if reply[0] in ("missing", "unencodable") and kinds == (str, str):
+    if reply[0] in ("missing", "unencodable") and types == (str, str):
         return Reply(reply[0], text=clean(reply[1], _MAX_NAME))
-    if reply == ("too_large",) or (objects and reply == ("method",)):
+    if reply == ("too_large",) or (kinds and reply == ("method",)):
         return Reply(reply[0])
     return None
-
-
-def _resolve(reference: Reference) -> object:
-    if reference.number < 0 or reference.kind == "entry":
-        raise ValueError("not the solution's own")
-    return reference
 
 
 def failure(reply: Reply) -> tuple[CaseResult, list[str]] | None:

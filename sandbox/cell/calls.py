@@ -56,20 +56,24 @@ class Server:
 
     Args:
         module: The program.
-        told: `entry_points`, names; `objects`, whether objects of its classes may stay here and be
-            used from outside, and changes of arguments are reported.
+        told: `entry_points`, names; `talks`, whether functions and iterators may stay here and be
+            used from outside, and changes of arguments are reported; `classes`, names of entry
+            points whose objects may stay here too.
     """
 
     def __init__(self, module: types.ModuleType, told: dict[str, object]) -> None:
         self._names = module.__dict__
-        self._with_objects = told.get("objects") is True
+        self._talks = told["talks"] is True
+        named = told["classes"]
+        assert isinstance(named, list)
+        self._named_classes = frozenset(named)
         self._classes: set[type] = set()
         self._objects: list[object] = []
         self._numbers: dict[int, int] = {}
         names = told["entry_points"]
         assert isinstance(names, list)
         self._entry_points = frozenset(names)
-        for name in self._entry_points:
+        for name in self._named_classes:
             self._note_class(self._names.get(name))
 
     def answer(self, request: bytes) -> bytes:
@@ -120,7 +124,7 @@ class Server:
             raise _MissingName(head)
         self._note_class(found)
         for name in rest:
-            if isinstance(found, type) and (not self._with_objects or target in self._entry_points):
+            if isinstance(found, type) and (not self._talks or target in self._entry_points):
                 found = found()  # A method of a fresh object for every call.
                 if not hasattr(found, name):
                     raise _MissingName(target)
@@ -128,7 +132,7 @@ class Server:
         return found
 
     def _note_class(self, found: object) -> None:
-        if isinstance(found, type):
+        if isinstance(found, type) and self._named_classes:
             self._classes.add(found)
 
     def _resolve(self, reference: Reference) -> object:
@@ -139,7 +143,7 @@ class Server:
     def _reply(
         self, value: object, before: Mapping[int | str, tuple[Any, bytes]], owned: bool
     ) -> bytes:
-        if not self._with_objects:
+        if not self._talks:
             return encode(("value", value, {}))
 
         def refer(found: object) -> Reference | None:
@@ -156,7 +160,7 @@ class Server:
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[int | str, tuple[Any, bytes]]:
         """Return the arguments that the program may change, each with its encoding."""
-        if not self._with_objects:
+        if not self._talks:
             return {}
 
         def refer(found: object) -> Reference | None:
@@ -180,7 +184,7 @@ class Server:
         elif kind in ITERATORS:
             name = "iterator"
         elif any(base in self._classes for base in kind.__mro__[:-1]) or (
-            owned and self._names.get(kind.__name__) is kind
+            owned and self._named_classes and self._names.get(kind.__name__) is kind
         ):
             name = "object"
         else:

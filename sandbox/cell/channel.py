@@ -9,23 +9,24 @@ import os
 from sandbox.cell.frames import MESSAGE_HEADER, Message, RecordKind, pack_record
 
 _read, _write = os.read, os.write
+_len, _min, _memoryview = len, min, memoryview
 
 
 def read_exactly(fd: int, size: int) -> bytes:
     """Return `size` bytes from a descriptor, fewer only at its end."""
     parts = []
     while size > 0:
-        part = _read(fd, min(size, 1 << 20))
+        part = _read(fd, _min(size, 1 << 20))
         if not part:
             break
         parts.append(part)
-        size -= len(part)
+        size -= _len(part)
     return b"".join(parts)
 
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of `data`."""
-    view = memoryview(data)
+    view = _memoryview(data)
     while view:
         view = view[_write(fd, view) :]
 
@@ -47,7 +48,7 @@ class Channel:
     def receive(self) -> Message | None:
         """Wait for the next message; None when there will be no more."""
         header = read_exactly(self._job_fd, MESSAGE_HEADER.size)
-        if len(header) < MESSAGE_HEADER.size:
+        if _len(header) < MESSAGE_HEADER.size:
             return None
         nonce, number, length = MESSAGE_HEADER.unpack(header)
         return Message(nonce, number, read_exactly(self._job_fd, length))

@@ -25,15 +25,16 @@ class Examiner:
     """Runs the tests of one job.
 
     Args:
-        told: `entry_points`, names; `support`, source of the problem's own code; `tests`, sources;
-            `modules`, names beside `solution` from which tests may import the entry points.
+        told: `entry_points`, names; `classes`, those that are classes; `support`, source of the
+            problem's own code; `tests`, sources; `modules`, names beside `solution` from which
+            tests may import the entry points.
         channel: The way to the parent.
     """
 
     def __init__(self, told: dict[str, Any], channel: Channel) -> None:
         self._told = told
         self._channel = channel
-        self._remote = Remote(channel)
+        self._remote = Remote(channel, told["classes"])
 
     def run(self) -> None:
         """Run all tests, one report each; stop when the solution is gone."""

@@ -26,12 +26,16 @@ class IsMethod(Exception):
 class EntryPoint:
     """A function or class of the solution."""
 
-    def __init__(self, remote: Remote, name: str) -> None:
+    def __init__(self, remote: Remote, name: str, owner: Handle | None = None) -> None:
         self._remote = remote
+        self._owner = owner
         self.__name__ = self.__qualname__ = name
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return what the solution returns."""
+        if self._owner is not None:
+            method = self.__name__.rpartition(".")[2]
+            self._remote.check_question(self._owner, method, (*args, *kwargs.values()))
         return self._remote.ask("call", self.__name__, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -55,11 +59,12 @@ class EntryPoint:
 class Handle:
     """Something that stays in the solution's process."""
 
-    __slots__ = ("_reference", "_remote")
+    __slots__ = ("_origin", "_reference", "_remote")
 
-    def __init__(self, remote: Remote, reference: Reference) -> None:
+    def __init__(self, remote: Remote, reference: Reference, origin: str = "returned") -> None:
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_reference", reference)
+        object.__setattr__(self, "_origin", origin)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Handle):
@@ -80,6 +85,16 @@ class Handle:
 def reference_of(handle: Handle) -> Reference:
     """Return what a handle stands for."""
     found: Reference = object.__getattribute__(handle, "_reference")
+    return found
+
+
+def origin_of(handle: Handle) -> str:
+    """Return where a handle came from.
+
+    `made` by a call of a class under test, `itself` when a method returned its own object,
+    `returned` otherwise.
+    """
+    found: str = object.__getattribute__(handle, "_origin")
     return found
 
 
@@ -143,17 +158,21 @@ class ObjectHandle(IteratorHandle):
         reference = reference_of(self)
         path = f"#{reference.number}.{name}"
         if remote.is_method(reference, name):
-            return EntryPoint(remote, path)
+            return EntryPoint(remote, path, self)
         try:
             return remote.ask("get", path)
         except IsMethod:
             remote.note_method(reference, name)
-            return EntryPoint(remote, path)
+            return EntryPoint(remote, path, self)
 
     def __setattr__(self, name: str, value: object) -> None:
         _ask(self, "set", f"#{reference_of(self).number}.{name}", value)
 
-    __call__ = _call
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return what the object returns when it is called."""
+        remote: Remote = object.__getattribute__(self, "_remote")
+        remote.check_question(self, "call", (*args, *kwargs.values()))
+        return _call(self, *args, **kwargs)
 
     def __enter__(self) -> Any:
         return _ask(self, "operate", "enter", self)
@@ -170,14 +189,20 @@ class ObjectHandle(IteratorHandle):
     __lt__ = __le__ = __gt__ = __ge__ = _compare
 
 
-def _operation(name: str, *, swapped: bool = False) -> Any:
+def _operation(name: str, *, swapped: bool = False, tells: bool = True) -> Any:
     def operate(self: ObjectHandle, *args: Any) -> Any:
+        if tells:
+            remote: Remote = object.__getattribute__(self, "_remote")
+            remote.check_question(self, "operator", args)
         return _ask(self, "operate", name, *((*args, self) if swapped else (self, *args)))
 
     return operate
 
 
-for _name in ("len", "getitem", "setitem", "delitem", "contains", "abs", "float", "int", "round"):
+# A place in an object says nothing of what is expected there.
+for _name in ("len", "getitem", "delitem", "abs", "float", "int", "round"):
+    setattr(ObjectHandle, f"__{_name}__", _operation(_name, tells=False))
+for _name in ("setitem", "contains"):
     setattr(ObjectHandle, f"__{_name}__", _operation(_name))
 for _name in ("neg", "pos", "invert"):
     setattr(ObjectHandle, f"__{_name}__", _operation(_name))

@@ -8,6 +8,7 @@ import os
 import threading
 import types
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 from sandbox.cell.channel import Channel
@@ -22,6 +23,7 @@ from sandbox.cell.handles import (
     IteratorHandle,
     ObjectHandle,
     SolutionError,
+    origin_of,
     reference_of,
 )
 from sandbox.cell.values import Reference, TooLargeError, UnencodableError
@@ -47,8 +49,10 @@ class Remote:
         unwritten: Whether a call changed an argument and returned a value, see `_write_back`.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, classes: Collection[str]) -> None:
         self._channel = channel
+        self._classes = frozenset(classes)
+        self._trusted_calls: set[str] = set()
         self._lock = threading.Lock()
         self._serial = 0
         self._pid = _getpid()
@@ -66,6 +70,7 @@ class Remote:
         self.stopped = None
         self.raised = []
         self.unwritten = False
+        self._trusted_calls.clear()
 
     def stop(self, outcome: str, note: str) -> TestStopped:
         """Keep why the test cannot pass; return what to raise."""
@@ -95,7 +100,32 @@ class Remote:
             raise self.stop("invalid", f"unsendable:{error.type_name}") from None
         except TooLargeError as error:
             raise ValueError(f"arguments of {target}: {error}") from None
-        return self._receive(target, self._exchange(request), args, kwargs or {})
+        value = self._receive(target, self._exchange(request), args, kwargs or {})
+        if verb == "call" and isinstance(value, Handle):
+            value = self._with_origin(value, target)
+        return value
+
+    def check_question(self, handle: Handle, name: str, args: Collection[object]) -> None:
+        """Let plain values of the test only go to an object that the test itself made.
+
+        What a function or method returned may be an object that pretends: asked for its distance
+        from 2.5 it would say 0, asked whether it starts with "ab" it would say yes.
+
+        Args:
+            handle: The object that is asked.
+            name: Of a method, or `operator` or `call`.
+            args: What it would be told.
+
+        Raises:
+            TestStopped: The test cannot be judged.
+        """
+        origin = origin_of(handle)
+        if origin == "made":
+            self._trusted_calls.add(name)
+        elif all(isinstance(value, Handle | EntryPoint) for value in args):
+            return
+        elif origin != "itself" or name not in self._trusted_calls:
+            raise self.stop("invalid", "asks_a_result")
 
     def is_method(self, reference: Reference, name: str) -> bool:
         """Whether an attribute of objects of this type is known to be a method."""
@@ -182,6 +212,13 @@ class Remote:
             "callable": CallableHandle,
         }
         return kinds[reference.kind](self, reference)
+
+    def _with_origin(self, handle: Handle, target: str) -> Handle:
+        reference = reference_of(handle)
+        if target in self._classes:
+            return type(handle)(self, reference, "made")
+        own = target.startswith(f"#{reference.number}.")
+        return type(handle)(self, reference, "itself") if own else handle
 
     def _exception_class(self, names: tuple[str, ...]) -> type[Exception]:
         """Return a class that stands for one of the solution's, named by its bases too."""

@@ -65,9 +65,11 @@ def receive_job(fd: int) -> Job:
 
 
 def give_stdin(data: bytes) -> None:
-    """Put `data` behind descriptor 0: a file in memory, so no write end is left anywhere."""
-    if not data:
-        return  # Descriptor 0 is /dev/null since process 1 started.
+    """Put `data` behind descriptor 0: a file in memory, so no write end is left anywhere.
+
+    Also when there is none: flags and locks that a program puts on a shared /dev/null would meet
+    the next one.
+    """
     fd = os.memfd_create("stdin")
     view = memoryview(data)
     while view:
@@ -116,10 +118,13 @@ def _exit_code(error: SystemExit) -> int:
 
 def _note(error: BaseException) -> str:
     try:
+        if isinstance(error, MemoryError):
+            return "MemoryError"
         name = type(error).__name__
         if isinstance(error, ModuleNotFoundError) and error.name:
             name += ":" + error.name
-        return str(name)
+        # A program may call a class of its own what it likes.
+        return "Exception" if name == "MemoryError" else str(name)
     except BaseException:
         return "unprintable"
 
@@ -128,7 +133,8 @@ def _show(error: BaseException, trace: types.TracebackType | None) -> None:
     """Print a traceback as the interpreter would, through the program's own hook if it set one."""
     try:
         if sys.excepthook is _default_hook:
-            _print_exception(type(error), error, trace, file=sys.stderr)
+            # As the interpreter limits it; a hundred thousand frames take seconds to print.
+            _print_exception(type(error), error, trace, limit=-1000, file=sys.stderr)
         else:
             sys.excepthook(type(error), error, trace)
     except BaseException:
@@ -186,11 +192,23 @@ def _do(job: Job, channel: Channel) -> Ending:
     return _run("tests", job.source, lambda module: examine.examine(module, told, channel))
 
 
+def _drop_globals() -> None:
+    """Let go of what the program's module holds, so that `__del__` methods run and may print."""
+    names = sys.modules["__main__"].__dict__
+    if names.get("__file__") != "main.py":
+        return  # Not a whole program, or it never started.
+    for name in list(names):
+        if name != "__builtins__":
+            names[name] = None
+    gc.collect()
+
+
 def _close_down() -> bool:
     """Do what the interpreter does at exit; return whether standard output was written out."""
     try:
         _shut_threads()
         _run_exit_hooks()
+        _drop_globals()
     except BaseException as error:
         _show(error, error.__traceback__)
     written = True

@@ -27,6 +27,7 @@ from sandbox.cell.lockdown import lock_down
 from sandbox.cell.meter import measure_cell, withheld_ns
 from sandbox.cell.scratch import Scratch
 
+_exit = os._exit
 _TICK_MS = 40
 _QUIET_MS = 8
 _CHUNK = 1 << 16
@@ -184,7 +185,7 @@ class Zygote:
             self._become_program()
             runner.run_program(job_fd, self.record_fd, self._limit_program)
         finally:
-            os._exit(70)
+            _exit(70)
 
     def _move(self, length: int, target: int) -> None:
         while length:

@@ -1,5 +1,6 @@
 """Test code without cells: what counts as a test, what crosses, and who is to blame."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,7 +276,8 @@ def adder(n): return lambda x: x + n
 )
 def test_classes_and_closures_can_be_tested(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("Stack", "Empty", "total", "lazy", "adder")
-    judgement = run_tests(monkeypatch, with_tests(STACK, code, entry_points=names))
+    job = replace(with_tests(STACK, code, entry_points=names), classes=("Stack",))
+    judgement = run_tests(monkeypatch, job)
     assert judgement.verdict is OK, judgement
 
 
@@ -294,7 +296,8 @@ def test_an_object_of_the_solution_is_never_believed_to_be_equal(
     code: str, verdict: Verdict, flag: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("Stack", "adder", "lazy")
-    judgement = run_tests(monkeypatch, with_tests(STACK, code, entry_points=names))
+    job = replace(with_tests(STACK, code, entry_points=names), classes=("Stack",))
+    judgement = run_tests(monkeypatch, job)
     assert judgement.verdict is verdict, judgement
     assert flag is None or flag in judgement.flags
 
