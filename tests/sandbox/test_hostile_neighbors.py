@@ -124,7 +124,6 @@ def test_d6_d7_planted_modules_reach_neither_the_harness_nor_the_next_program(
     assert (after.verdict, after.stdout) == (Verdict.ACCEPTED, "42\n"), after
 
 
-@pytest.mark.xfail(reason="the standard input of all programs of a cell is one open file")
 def test_nothing_that_is_set_on_standard_input_reaches_the_next_program(box: Sandbox) -> None:
     look = """
         import fcntl, os
