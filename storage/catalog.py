@@ -73,8 +73,16 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
     try:
         folder = spill_folder(root)
         connection.execute(f"SET temp_directory = {quoted(str(folder) if folder else '')}")
+        # What takes long says so itself, and only where someone is looking.
+        connection.execute("SET enable_progress_bar = false")
         if place is None or place == root:
-            _define(connection, _definitions(quoted(str(root))))
+            try:
+                _define(connection, _definitions(quoted(str(root))))
+            except duckdb.BinderException:
+                # An older warehouse on a read-only disk: its schema files could not be renewed.
+                connection.execute("ROLLBACK")
+                _define_columns(connection)
+                _define(connection, _definitions(quoted(str(root)), complete=True))
         else:
             # Defining 130 views and macros asks an object store hundreds of times.
             let_read(connection, place)
@@ -159,15 +167,28 @@ def _define(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> Non
     connection.execute("COMMIT")
 
 
-def _definitions(root_sql: str) -> list[str]:
+def _define_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes empty tables with all columns, in a schema of their own that SHOW TABLES leaves out."""
+    connection.execute("CREATE SCHEMA complete")
+    for table, schema in TABLES.items():
+        connection.register("empty_table", schema.empty_table())
+        connection.execute(f"CREATE TABLE complete.{table} AS FROM empty_table")
+        connection.unregister("empty_table")
+
+
+def _definitions(root_sql: str, *, complete: bool = False) -> list[str]:
     """Returns the statements that make the catalog.
 
     Args:
         root_sql: SQL expression for the folder of the warehouse.
+        complete: Take columns that no file has from the schema `complete`; they are null.
     """
     statements = []
     for table, schema in TABLES.items():
-        statements += _table_view(table, schema, root_sql)
+        rows = scan(table, root_sql)
+        if complete:
+            rows = f"(FROM {rows} UNION ALL BY NAME FROM complete.{table})"
+        statements += _table_view(table, schema, rows)
     folder = resources.files("storage") / "sql"
     return statements + [(folder / name).read_text(encoding="utf-8") for name in _SQL_FILES]
 
@@ -187,9 +208,9 @@ def scan(table: str, root_sql: str) -> str:
     )
 
 
-def _table_view(table: str, schema: pa.Schema, root_sql: str) -> list[str]:
+def _table_view(table: str, schema: pa.Schema, rows_sql: str) -> list[str]:
     columns = ", ".join(f'"{name}"' for name in schema.names)
-    view = f"CREATE VIEW {table} AS SELECT {columns} FROM {scan(table, root_sql)}"
+    view = f"CREATE VIEW {table} AS SELECT {columns} FROM {rows_sql}"
     doc = (schema.metadata or {}).get(b"doc", b"").decode()
     comments = [f"COMMENT ON VIEW {table} IS {quoted(doc)}"]
     comments += [

@@ -1,6 +1,8 @@
 """What every test gets: no downloads, no deadlines, the published data where it exists."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,36 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_smollm3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a random SmolLM3 without positions; do not write into it."""
     return _save_tiny_model(tmp_path_factory.mktemp("tiny") / "smollm3", "smollm3")
+
+
+@pytest.fixture(scope="session")
+def object_store_address() -> Iterator[str]:
+    """The address of an S3 server on loopback, with an empty bucket named 'bucket'."""
+    # moto's server honours conditional uploads (If-None-Match), as S3 does.
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def object_store(object_store_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a bucket, with the environment that reaches it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": object_store_address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SELFLOOM_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    from storage.places import place_of
+
+    place_of("s3://bucket").mkdir(exist_ok=True)
+    return "s3://bucket"

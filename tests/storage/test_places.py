@@ -1,15 +1,14 @@
-"""A warehouse in an object store: moto's server, which honours conditional uploads, on loopback."""
+"""A warehouse in an object store: uploads, conditions, readers of all kinds, other machines."""
 
 import importlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from storage import (
     JournalBusyError,
@@ -26,35 +25,10 @@ MakeRow = Callable[..., dict[str, Any]]
 PLACE: dict[str, Any] = {"run": "r", "round": 1}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of an object store with an empty bucket named 'bucket'."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    try:
-        host, port = running.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        running.stop()
-
-
 @pytest.fixture
-def url(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> str:
-    """The URL of a folder that is free, with the environment that reaches it."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "SELFLOOM_CACHE": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = place_of("s3://bucket")
-    bucket.mkdir(exist_ok=True)
-    return f"s3://bucket/{tmp_path.name}/w"
+def url(object_store: str, tmp_path: Path) -> str:
+    """The URL of a folder that is free."""
+    return f"{object_store}/{tmp_path.name}/w"
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A run that only writes: a process that is killed and started again, and one that reads.
 
 `python writing_run.py write WAREHOUSE LOG` reads names of runs from standard input and works on
-each in a child of its own, whose process id it prints; when the child has ended it prints how.
+each in a child of its own, whose process id it prints; the child prints "writing" when it begins
+to write, and the parent prints how it ended.
 `python writing_run.py read WAREHOUSE` reads the tables until its standard input ends.
 """
 
@@ -115,7 +116,9 @@ def write(root: str, log_path: str) -> None:
         pid = os.fork()
         if pid == 0:
             note = partial(_note, os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-            work(Warehouse.open(root), line.strip(), note)
+            house = Warehouse.open(root)
+            print("writing", flush=True)
+            work(house, line.strip(), note)
             os._exit(0)
         print(pid, flush=True)
         print(os.waitpid(pid, 0)[1], flush=True)
@@ -133,7 +136,7 @@ CHECK_SCORES = "SELECT run, count(*), count(DISTINCT id) FROM scores GROUP BY ru
 
 
 def read(root: str) -> None:
-    """Query the tables in several ways until standard input ends; an error ends it with a report."""
+    """Query the tables until standard input ends; an error ends it with a report."""
     ended = threading.Event()
 
     def wait() -> None:
