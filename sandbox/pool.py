@@ -52,6 +52,7 @@ class _Task:
     job: Job
     limits: Limits
     attempts: int = 0
+    suspect: bool = False
     probe_for: "_Task | None" = None
 
 
@@ -362,15 +363,24 @@ class Sandbox:
             self._convict(task.probe_for, guilty=False)
         elif task.attempts < MAX_ATTEMPTS:
             task.run.pending.appendleft(task)
+        elif died and task.suspect:
+            self._give_up(task, Verdict.TAMPERING, "cell_killer")
         elif died:
             task.run.pending.appendleft(_Task(task.run, -1, _PROBE, self._limits, probe_for=task))
         else:
             self._give_up(task, Verdict.SANDBOX_FAULT, "cell_unresponsive")
 
     def _convict(self, task: _Task, *, guilty: bool) -> None:
-        """Judge a program under which two cells died, by whether cells otherwise live."""
-        verdict = Verdict.TAMPERING if guilty else Verdict.SANDBOX_FAULT
-        self._give_up(task, verdict, "cell_killer")
+        """Try a program under which two cells died once more, if cells otherwise live.
+
+        An engine that goes down takes its cells with it one after the other, and a probe in between
+        may pass; a program that kills its third cell as well did it itself.
+        """
+        if guilty:
+            task.suspect = True
+            task.run.pending.appendleft(task)
+        else:
+            self._give_up(task, Verdict.SANDBOX_FAULT, "cell_killer")
 
     def _retry_or_stop(self, worker: Worker, reason: str) -> None:
         """Plan another start; where it is hopeless, what waits will not run."""

@@ -91,15 +91,14 @@ def one_verdict_each(executions: list[Execution], count: int) -> set[Verdict]:
 @pytest.mark.parametrize("victim", ["process one", "warden"])
 def test_killing_cells_costs_no_verdict(backend: str, victim: str) -> None:
     with open_or_skip(backend, workers=2, limits=Limits(memory_mib=128)) as box:
-        turn = iter(range(10**6))
 
         def choose() -> int | None:
-            alive = wardens(box)
+            # Only cells that have done something: on a slow machine none would ever get that far.
+            alive = [worker for worker in box._crew.workers if worker.served > 3 and worker.cells]
             if not alive:
                 return None
-            # Each kill spares the other worker, else the same program may be hit twice in a row.
-            warden = alive[next(turn) % len(alive)]
-            return warden if victim == "warden" else process_one(warden)
+            warden = next(iter(alive[0].cells.values())).cell.warden_pid  # type: ignore[attr-defined]
+            return int(warden) if victim == "warden" else process_one(warden)
 
         with killing(choose) as killed:
             executions = list(box.run(short_programs(120)))
@@ -108,8 +107,8 @@ def test_killing_cells_costs_no_verdict(backend: str, victim: str) -> None:
     # Hit twice, a program may look like one that kills its cell; it is never called wrong.
     assert verdicts <= {Verdict.ACCEPTED, Verdict.SANDBOX_FAULT, Verdict.TAMPERING}
     accepted = [e for e in executions if e.verdict is Verdict.ACCEPTED]
-    assert len(accepted) >= 110
-    assert all(e.attempts == 2 for e in executions if e.verdict is not Verdict.ACCEPTED)
+    assert len(accepted) >= 115
+    assert all(e.attempts >= 2 for e in executions if e.verdict is not Verdict.ACCEPTED)
 
 
 def test_a_full_disk_costs_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
