@@ -63,7 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=62_500)
     parser.add_argument("--samples", type=int, default=16, help="samples per prompt")
-    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
+    parser.add_argument(
+        "--folder", type=Path, help="keeps the rounds there, and takes those that are there already"
+    )
+    parser.add_argument("--write-only", action="store_true", help="write the rounds, measure later")
     parser.add_argument("--no-peers", action="store_true", help="measure selfloom alone")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -71,8 +74,31 @@ def main() -> None:
         print(json.dumps(measure(CONTESTANTS[options.contestant], options.folder)))
         return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        compare(Path(folder), options.prompts, options.samples, not options.no_peers)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        for name, number in rounds(options.prompts).items():
+            write(folder / name, number, options.samples)
+        if not options.write_only:
+            compare(folder, options.prompts, options.samples, not options.no_peers)
+
+
+def rounds(num_prompts: int) -> dict[str, int]:
+    """Prompts of both rounds: a tenth and the whole, by the folder of their warehouse."""
+    small = max(1, num_prompts // 10)
+    return {f"prompts-{small}": small, f"prompts-{num_prompts}": num_prompts}
+
+
+def write(folder: Path, num_prompts: int, num_samples: int) -> None:
+    """Write a round's warehouse unless it is there."""
+    if folder.is_dir():
+        return
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    start = time.perf_counter()
+    write_round(Warehouse.open(unfinished), num_prompts, num_samples)
+    unfinished.rename(folder)
+    spent = time.perf_counter() - start
+    print(f"wrote {num_prompts * num_samples:,} samples in {spent:.0f} s", flush=True)
 
 
 def measure(work: Callable[[Path], Counts], folder: Path) -> Measured:
@@ -94,21 +120,16 @@ def peak_mib() -> float:
 
 
 def compare(folder: Path, num_prompts: int, num_samples: int, with_peers: bool) -> None:
-    """Write both rounds, run everyone in turn, and print the table."""
-    small = max(1, num_prompts // 10)
-    for name, number in (("tenth", small), ("whole", num_prompts)):
-        start = time.perf_counter()
-        write_round(Warehouse.open(folder / name), number, num_samples)
-        spent = time.perf_counter() - start
-        print(f"wrote {number * num_samples:,} samples in {spent:.0f} s", flush=True)
+    """Run everyone in turn and print the table."""
+    (tenth, small), (whole_name, _) = rounds(num_prompts).items()
     print(f"load {os.getloadavg()[0]:.1f}, {len(os.sched_getaffinity(0))} cores\n")
     print(f"{'':20}{'samples':>12}{'seconds':>9}{'CPU s':>8}{'us/sample':>11}{'peak MiB':>10}")
     found = {}
     for name in CONTESTANTS if with_peers else ["selfloom"]:
-        found[name] = run(name, folder / "tenth", small * num_samples)
+        found[name] = run(name, folder / tenth, small * num_samples)
     rows = {(m["votes"], m["examples"], m["pairs"]) for m in found.values()}
     assert len(rows) == 1, f"the contestants did not make the same rows: {found}"
-    whole = run("selfloom", folder / "whole", num_prompts * num_samples)
+    whole = run("selfloom", folder / whole_name, num_prompts * num_samples)
     ratio = math.log(num_prompts / small)
     ratios = (whole[k] / found["selfloom"][k] for k in ("seconds", "cpu_s"))
     seconds, cpu = (math.log(one) / ratio for one in ratios)
