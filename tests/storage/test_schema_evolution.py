@@ -1,5 +1,6 @@
 """Warehouses outlive the code that wrote them: old ones open, and rows keep what they hold."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -71,6 +72,23 @@ def test_rows_of_old_files_have_null_in_columns_that_came_later(
         assert connection.execute(comment).fetchall() == [("Something new.",)]
         connection.close()
     assert [own.id for own in diff_tables(warehouse, warehouse)] == []
+
+
+def test_an_old_warehouse_on_a_read_only_disk_is_read(
+    old: Path, newer: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("write_schema_files", "refresh"):
+        monkeypatch.setattr(f"storage.catalog.{name}", refuse)
+    warehouse = Warehouse.open(old, create=False)
+    assert warehouse.read("samples")["added_later"].to_pylist() == [None]
+    with warehouse.connect() as connection:
+        query = "SELECT id, added_later FROM samples WHERE run = 'old'"
+        assert connection.execute(query).fetchall() == [("samples-1", None)]
+        assert connection.execute("FROM lineage('pairs-1')").fetchall()
+        assert ("complete",) not in connection.execute("SHOW TABLES").fetchall()
 
 
 def test_older_code_reads_what_newer_code_wrote(
