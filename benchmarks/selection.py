@@ -12,6 +12,7 @@ Run: python benchmarks/selection.py --prompts 625000 --samples 16
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -125,7 +126,11 @@ def compare(folder: Path, num_prompts: int, num_samples: int, with_peers: bool) 
     print(f"load {os.getloadavg()[0]:.1f}, {len(os.sched_getaffinity(0))} cores\n")
     print(f"{'':20}{'samples':>12}{'seconds':>9}{'CPU s':>8}{'us/sample':>11}{'peak MiB':>10}")
     found = {}
-    for name in CONTESTANTS if with_peers else ["selfloom"]:
+    contestants = list(CONTESTANTS) if with_peers else ["selfloom"]
+    if importlib.util.find_spec("polars") is None and with_peers:
+        print("polars is not installed (pip install 'polars>=2,<3'): left out")
+        contestants.remove("polars")
+    for name in contestants:
         found[name] = run(name, folder / tenth, small * num_samples)
     rows = {(m["votes"], m["examples"], m["pairs"]) for m in found.values()}
     assert len(rows) == 1, f"the contestants did not make the same rows: {found}"
