@@ -129,17 +129,21 @@ def test_a_loop_that_is_killed_three_times_ends_as_one_that_was_not(tmp_path: Pa
     def part(table: str, number: int, name: str) -> Path:
         return broken / f"tables/{table}/run={RUN}/round={number}/{name}.parquet"
 
+    def shard(number: int, name: str) -> Path:
+        return broken / f"pending/samples/run={RUN}/round={number}/{name}.parquet"
+
     def in_sampling() -> bool:
-        return part("samples", 1, "sample-0000").is_file()
+        return shard(1, "sample-0000").is_file()
 
     def in_training() -> bool:
         return any((broken / "models").glob(f".{RUN}-r1.training/checkpoints/*/complete"))
 
     def in_evaluation() -> bool:
-        return part("samples", 2, "heldout-greedy-0000").is_file()
+        return shard(2, "heldout-greedy-0000").is_file()
 
     kill_when(broken, home, in_sampling)
-    assert not part("samples", 1, "sample-0002").is_file()
+    assert not shard(1, "sample-0002").is_file()
+    assert not part("samples", 1, "sample-0000..0002").is_file()
     kill_when(broken, home, in_training)
     assert not (broken / "models" / f"{RUN}-r1").exists()
     kill_when(broken, home, in_evaluation)
