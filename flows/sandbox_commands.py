@@ -196,7 +196,8 @@ def _show_check(check: Check, canaries: bool) -> None:
 
 @sandbox_app.command(
     "build-image",
-    epilog="selfloom sandbox build-image\n\nDOCKER_HOST=tcp://127.0.0.1:2375 selfloom sandbox build-image",
+    epilog="selfloom sandbox build-image\n\n"
+    "DOCKER_HOST=tcp://127.0.0.1:2375 selfloom sandbox build-image",
 )
 def build_image() -> None:
     """Build the image of the docker backend: Python, numpy, sympy and the cell's own code.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from prefect import task
@@ -20,7 +21,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.progress import stage_progress
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
-from sandbox import Sandbox, open_sandbox
+from sandbox import Rechecker, Runner, open_sandbox
 from storage import Warehouse, content_id
 from tasks.checks.shard import check_shard
 from tasks.checks.votes import vote
@@ -150,7 +151,7 @@ def answer(stages: Stages, *asks: Ask) -> None:
     run closes both; they are not opened at all when every shard is done.
     """
     with ExitStack() as stack:
-        box: Sandbox | None = None
+        box: Runner | None = None
         engine: Engine | None = None
         ends: list[PrefectFuture[None]] = []
         for segment in _segments(stages, asks):
@@ -202,12 +203,16 @@ def _engine(stages: Stages, model: ModelRef) -> Engine:
     return engine
 
 
-def _open_box(stages: Stages, stack: ExitStack) -> Sandbox | None:
+def _open_box(stages: Stages, stack: ExitStack) -> Runner | None:
     if stages.environment.answer_format != "program":
         return None
     spec = stages.config.sandbox
-    box = open_sandbox(spec.backend, workers=spec.workers, limits=spec.limits())
-    return stack.enter_context(box)
+    open_box = partial(open_sandbox, spec.backend, workers=spec.workers, limits=spec.limits())
+    box = stack.enter_context(open_box())
+    if not spec.recheck_share:
+        return box
+    other = stack.enter_context(open_box(seed=1))
+    return Rechecker(box, other, spec.recheck_share, stages.config.seed)
 
 
 def _count_tokens(stages: Stages, asks: Sequence[Ask]) -> None:
@@ -291,7 +296,7 @@ def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
 
 @task(name="check shard", task_run_name="check {part}", cache_policy=NO_CACHE, retries=2)
 def check_part(
-    stages: Stages, box: Sandbox | None, references: dict[str, str | None], part: str
+    stages: Stages, box: Runner | None, references: dict[str, str | None], part: str
 ) -> None:
     """Run the programs of one shard, parse its answers, compare them with the references."""
     check_shard(

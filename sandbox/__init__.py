@@ -21,7 +21,7 @@ from sandbox.errors import (
     SandboxUnavailableError,
     SandboxUsageError,
 )
-from sandbox.flaky import run_rechecked
+from sandbox.flaky import Rechecker, run_rechecked
 from sandbox.limits import Limits
 from sandbox.opening import open_sandbox
 from sandbox.pool import Sandbox
@@ -33,6 +33,7 @@ from sandbox.programs import (
     FunctionTests,
     Job,
     Program,
+    Runner,
     Verdict,
 )
 from sandbox.result_cache import ResultCache
@@ -49,7 +50,9 @@ __all__ = [
     "Limits",
     "PassMatrix",
     "Program",
+    "Rechecker",
     "ResultCache",
+    "Runner",
     "Sandbox",
     "SandboxCacheError",
     "SandboxClosedError",

@@ -89,6 +89,20 @@ def run_rechecked(
     return _run(box, other_box, iter(jobs), share, seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Rechecker:
+    """Runs jobs like a sandbox, a share of them twice; see `run_rechecked`."""
+
+    box: Box
+    other_box: Box
+    share: float
+    seed: int
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Execution]:
+        """Run jobs; return the first runs, in input order."""
+        return run_rechecked(self.box, self.other_box, jobs, self.share, self.seed)
+
+
 @dataclass(slots=True)
 class _First:
     """A first run, and its job where it is to run again."""

@@ -1,8 +1,9 @@
 """What goes into the sandbox and what comes out: programs, functions to judge, `Execution`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from sandbox.limits import Limits
 
@@ -181,3 +182,10 @@ class Execution:
     flags: tuple[str, ...]
     attempts: int
     results: tuple[CaseResult, ...] = ()
+
+
+class Runner(Protocol):
+    """Anything that runs jobs as a sandbox does."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Execution]:
+        """Run jobs; return one execution each, in input order."""

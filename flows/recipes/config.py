@@ -62,12 +62,20 @@ class SandboxSpec(Settings):
 
     backend: str = Field(
         default="auto",
-        description="auto, namespaces, namespaces:bwrap or namespaces:unshare.",
+        description="auto, docker, docker:RUNTIME, namespaces, namespaces:bwrap or "
+        "namespaces:unshare.",
     )
     workers: int = Field(default=2, ge=1, le=256, description="Programs at the same time.")
     cpu_s: float = Field(default=2.0, gt=0, description="CPU seconds per program.")
     wall_s: float = Field(default=6.0, gt=0, description="Seconds by the clock per program.")
     memory_mib: int = Field(default=256, ge=64, description="Memory per program in MiB.")
+    recheck_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of programs run a second time under another seed; those that differ get "
+        "the flag nondeterministic.",
+    )
 
     def limits(self) -> Limits:
         """The limits as the sandbox takes them."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from sandbox import Execution, Program, Sandbox, Verdict
+from sandbox import Execution, Program, Runner, SandboxUnavailableError, Verdict
 from storage import content_id
 from tasks.checks.scoring import Answered
 
@@ -28,7 +28,7 @@ def extract_program(text: str) -> str:
 
 
 def execute_samples(
-    box: Sandbox, samples: Sequence[Row], *, run: str, round: int
+    box: Runner, samples: Sequence[Row], *, run: str, round: int
 ) -> Iterator[dict[str, object]]:
     """Run the program of every sample and yield one `executions` row each, in order.
 
@@ -37,9 +37,18 @@ def execute_samples(
         samples: Rows of `samples` with `id` and `text`.
         run: The run of the rows.
         round: Its round.
+
+    Raises:
+        SandboxUnavailableError: The sandbox cannot run programs any more; those of this shard have
+            to be run again.
     """
     programs = (Program(str(s["id"]), extract_program(str(s["text"]))) for s in samples)
     for execution in box.run(programs):
+        if execution.verdict is Verdict.NOT_RUN and "sandbox_unavailable" in execution.flags:
+            raise SandboxUnavailableError(
+                "the sandbox stopped and does not start again, so the rest of this shard was not "
+                "run; `selfloom sandbox doctor` says what is wrong, the same command continues"
+            )
         yield _execution_row(execution, run, round)
 
 

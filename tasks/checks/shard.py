@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from sandbox import Sandbox
+from sandbox import Runner
 from storage import Warehouse
 from tasks.checks.execution import answered_by_programs, answered_by_texts, execute_samples
 from tasks.checks.scoring import score_answers
@@ -14,7 +14,7 @@ from tasks.environments import Environment
 def check_shard(
     warehouse: Warehouse,
     environment: Environment,
-    box: Sandbox | None,
+    box: Runner | None,
     references: dict[str, str | None],
     *,
     run: str,
@@ -40,7 +40,7 @@ def check_shard(
     if warehouse.has("scores", run=run, round=round, part=part):
         return len(samples)
     if environment.answer_format == "program":
-        executions = list(execute_samples(cast(Sandbox, box), samples, run=run, round=round))
+        executions = list(execute_samples(cast(Runner, box), samples, run=run, round=round))
         warehouse.write_shard("executions", executions, run=run, round=round, part=part)
         answered = answered_by_programs(samples, executions, references)
     else:

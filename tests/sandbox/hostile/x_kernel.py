@@ -88,10 +88,11 @@ CASES: list[Hostile] = [
         OK,
     ),
     case(
+        # But that of the stack: how much of it is in use hangs on where the kernel put it.
         "X lowers every limit of itself",
         """
         import resource
-        for limit in range(16):
+        for limit in set(range(16)) - {resource.RLIMIT_STACK}:
             try:
                 resource.setrlimit(limit, (0, 0))
             except (OSError, ValueError):

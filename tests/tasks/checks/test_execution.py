@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -96,3 +97,24 @@ def test_a_text_answers_for_itself() -> None:
         None,
         None,
     )
+
+
+def test_a_sandbox_that_stopped_gives_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sandbox import workers
+
+    limits = Limits(memory_mib=128)
+    monkeypatch.setattr(workers, "_PAUSES_S", (0.0, 0.05))
+    try:
+        opened = open_sandbox("namespaces", workers=1, limits=limits)
+    except SandboxUnavailableError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+    with opened as box:
+
+        def refuse(slot: int) -> None:
+            raise SandboxUnavailableError("the engine is gone")
+
+        monkeypatch.setattr(box._backend, "start_cell", refuse)
+        for cell in (talk.cell for worker in box._crew.workers for talk in worker.cells.values()):
+            os.kill(cell.warden_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        with pytest.raises(SandboxUnavailableError, match=r"selfloom sandbox doctor"):
+            list(execute_samples(box, SAMPLES, run="r", round=0))
