@@ -101,6 +101,7 @@ def import_samples(
     selections: Sequence[Selection] | None = None,
     allow_references: bool = True,
     seed: int = 0,
+    memory_gib: float | None = None,
 ) -> ImportReport:
     """Write prompts, samples, answer and reference scores, votes and training rows of a file.
 
@@ -120,6 +121,8 @@ def import_samples(
             `reference_pairs` where there are references that may be used, else by `vote_pairs`.
         allow_references: Whether references may decide what becomes a training row.
         seed: Decides which of equally good samples are picked.
+        memory_gib: Memory that votes and selections may use before they spill to disk; None for
+            80% of the machine's.
 
     Raises:
         UnknownNameError: A mapped column, a selection or a parameter does not exist.
@@ -151,9 +154,15 @@ def import_samples(
         )
     _empty_stale_parts(warehouse, run, round, num_shards)
     report.bad.log()
-    report.num_votes = vote(warehouse, run=run, round=round)
+    report.num_votes = vote(warehouse, run=run, round=round, memory_gib=memory_gib)
     report.selection = select(
-        warehouse, selections, run=run, round=round, seed=seed, allow_references=allow_references
+        warehouse,
+        selections,
+        run=run,
+        round=round,
+        seed=seed,
+        allow_references=allow_references,
+        memory_gib=memory_gib,
     )
     return report
 
