@@ -19,7 +19,12 @@ from tests.sandbox.engines import (
 # Short, so that the many programs that run into a limit do not make the suite slow.
 LIMITS = Limits(cpu_s=0.4, wall_s=1.2, memory_mib=128, processes=16, tmp_mib=8, tmp_inodes=256)
 
-BACKENDS = ("namespaces:unshare", "namespaces:bwrap", "docker")
+# What is built with `unshare` runs the same code inside; `make test-all` takes it too.
+BACKENDS = (
+    pytest.param("namespaces:unshare", marks=pytest.mark.slow),
+    "namespaces:bwrap",
+    "docker",
+)
 
 _FORGER = """
 import os
