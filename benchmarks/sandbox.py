@@ -16,11 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox import Program, Sandbox, SandboxUnavailableError, Verdict, open_sandbox
+from sandbox.image import find_image
 
+ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {
     "print(1+1)": "print(1 + 1)",
     "ten stdlib imports": (
@@ -37,11 +38,11 @@ DOCKER_RUN_SHARE = 20
 # What a cell does once and a program is spared, or what a program costs at least.
 STEPS = {
     "fork, exit, wait": "pass",
-    "and a system-call filter": "install_filter()",
     "and a mount namespace with a tmpfs": (
         "libc.unshare(0x20000), libc.mount(b'none', b'/', b'', 0x44000, b''), "
         "libc.mount(b'none', b'/mnt', b'tmpfs', 0, b'')"
     ),
+    "and a system-call filter": "install_filter()",
     "and setting limits": "[resource.setrlimit(k, (1 << 30, 1 << 30)) for k in (0, 1, 9)]",
     "and running the program": "exec(compile(source, 'main.py', 'exec'), {})",
 }
@@ -87,50 +88,52 @@ def run_cells(box: Sandbox, source: str, num_programs: int) -> float:
     return used / num_programs
 
 
-def rate(work: Callable[[], object], num_programs: int) -> float:
+def rate(work: Callable[[int], object], num_programs: int) -> float:
     """Return programs per second by the clock."""
     start = time.perf_counter()
-    work()
+    work(num_programs)
     return num_programs / (time.perf_counter() - start)
 
 
 def docker_command() -> list[str] | None:
     """Return the command of one hardened container per program, None where there is no engine."""
     try:
-        from sandbox.image import find_image
-
         image = find_image()
-    except (SandboxUnavailableError, ImportError) as error:
+    except SandboxUnavailableError as error:
         print(f"docker left out: {error}", file=sys.stderr)
         return None
     options = ["--rm", "-i", "--pull=never", "--network=none", "--read-only", "--cap-drop=ALL"]
     return ["docker", "run", *options, "--entrypoint=python3", image, "-I", "-"]
 
 
+def mechanisms(
+    options: argparse.Namespace, boxes: dict[str, Sandbox], source: str
+) -> dict[str, tuple[int, Callable[[int], object]]]:
+    """Return how many programs each mechanism is to run, and what runs that many."""
+    count, workers = options.programs, options.workers
+    found: dict[str, tuple[int, Callable[[int], object]]] = {}
+
+    def with_command(command: list[str]) -> Callable[[int], object]:
+        return lambda number: in_threads(lambda _: run_command(command, source), number, workers)
+
+    def with_cells(box: Sandbox) -> Callable[[int], object]:
+        return lambda number: run_cells(box, source, number)
+
+    if (docker_run := docker_command()) is not None:
+        found[DOCKER_RUN] = max(workers, count // DOCKER_RUN_SHARE), with_command(docker_run)
+    found[FRESH] = count, with_command([sys.executable, "-I", "-"])
+    return found | {backend: (count, with_cells(box)) for backend, box in boxes.items()}
+
+
 def compare(options: argparse.Namespace, boxes: dict[str, Sandbox]) -> None:
     """Print programs per second of all mechanisms."""
-    docker_run = docker_command()
     print(f"{'program':<20}{'mechanism':<22}{'programs/s':>11}{'docker run':>12}{'python3':>9}")
     for name, source in SOURCES.items():
         rates: dict[str, list[float]] = {}
+        works = mechanisms(options, boxes, source)
         for _ in range(options.turns):
-            count, workers = options.programs, options.workers
-
-            def fresh(_: int, source: str = source) -> None:
-                run_command([sys.executable, "-I", "-"], source)
-
-            def container(_: int, source: str = source) -> None:
-                run_command(docker_run or [], source)
-
-            if docker_run is not None:
-                few = max(workers, count // DOCKER_RUN_SHARE)
-                done = rate(lambda n=few: in_threads(container, n, workers), few)  # type: ignore[misc]
-                rates.setdefault(DOCKER_RUN, []).append(done)
-            done = rate(lambda: in_threads(fresh, count, workers), count)
-            rates.setdefault(FRESH, []).append(done)
-            for backend, box in boxes.items():
-                done = rate(lambda box=box, s=source: run_cells(box, s, count), count)  # type: ignore[misc]
-                rates.setdefault(backend, []).append(done)
+            for mechanism, (number, work) in works.items():
+                rates.setdefault(mechanism, []).append(rate(work, number))
         medians = {mechanism: statistics.median(values) for mechanism, values in rates.items()}
         for mechanism, median in medians.items():
             slow = f"{median / medians[DOCKER_RUN]:.0f}x" if DOCKER_RUN in medians else "-"

@@ -148,10 +148,7 @@ def _sides(
     names = _compared(table, ignore)
     columns = ", ".join(f'"{name}"' for name in names)
     chosen = "" if run is None else f"WHERE run = {quoted(run)}"
-    return [
-        f"SELECT {columns} FROM {scan(table, quoted(w.uri))} {chosen}"
-        for w in (first, second)
-    ]
+    return [f"SELECT {columns} FROM {scan(table, quoted(w.uri))} {chosen}" for w in (first, second)]
 
 
 def _compared(table: str, ignore: Collection[str]) -> list[str]:

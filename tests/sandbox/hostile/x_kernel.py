@@ -88,11 +88,12 @@ CASES: list[Hostile] = [
         OK,
     ),
     case(
-        # But that of the stack: how much of it is in use hangs on where the kernel put it.
+        # But two: at 0 s of CPU time the next tick of a clock kills, before the end or after it,
+        # and how much of the stack is in use hangs on where the kernel put it.
         "X lowers every limit of itself",
         """
         import resource
-        for limit in set(range(16)) - {resource.RLIMIT_STACK}:
+        for limit in set(range(16)) - {resource.RLIMIT_CPU, resource.RLIMIT_STACK}:
             try:
                 resource.setrlimit(limit, (0, 0))
             except (OSError, ValueError):
