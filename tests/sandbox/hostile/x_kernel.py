@@ -137,10 +137,10 @@ CASES: list[Hostile] = [
         CT,
     ),
     case(
+        # Not until there are no more: the kernel counts timers per user, whatever cell they are in.
         "X many timers",
-        f"{CALL}\nt = ctypes.c_int()\nwhile True: call(222, 107, 1, 0, ctypes.byref(t))",
-        CT,
-        RE,
+        f"{CALL}\nt = ctypes.c_int()\nfor _ in range(5000): call(222, 107, 1, 0, ctypes.byref(t))",
+        OK,
     ),
     case(
         "X abstract sockets",
