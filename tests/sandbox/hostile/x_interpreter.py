@@ -10,17 +10,16 @@ CASES: list[Hostile] = [
         RE,
     ),
     case(
-        "X error of 100,000 causes",
+        # Few enough to be printed whole, well below the limits of CPU time and of error output.
+        "X error of 2,000 causes",
         """
         error = None
-        for i in range(100_000):
+        for i in range(2000):
             new = ValueError(i)
             new.__cause__, error = error, new
         raise error
         """,
         RE,
-        CT,
-        ML,
     ),
     case(
         "X cause that is its own cause",
