@@ -2,7 +2,7 @@
 
 from sandbox.backends.base import Backend
 from sandbox.judging import Judgement, Outcome
-from sandbox.programs import Execution, Job, Verdict
+from sandbox.programs import CaseResult, Execution, FunctionCases, Job, Program, Verdict
 
 
 def executed(
@@ -43,6 +43,9 @@ def not_executed(
     job: Job, attempts: int, verdict: Verdict, flag: str, backend: Backend
 ) -> Execution:
     """Return the row of a job of which no run was measured; `flag` says why."""
+    parts: tuple[object, ...] = ()
+    if not isinstance(job, Program):
+        parts = job.cases if isinstance(job, FunctionCases) else job.tests
     return Execution(
         id=job.id,
         verdict=verdict,
@@ -61,4 +64,5 @@ def not_executed(
         image_digest=backend.image_digest,
         flags=(flag,),
         attempts=attempts,
+        results=(CaseResult(verdict, note=flag),) * len(parts),
     )

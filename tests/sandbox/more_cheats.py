@@ -2,7 +2,7 @@
 
 from sandbox.cell import frames
 from tests.sandbox.cheats import LIAR, cheat
-from tests.sandbox.hostile.case import CT, EE, NZ, OL, RE, SG, TA, WA, WT
+from tests.sandbox.hostile.case import CT, EE, ML, NZ, OL, RE, SG, TA, WA, WT
 
 # Finds the channel, the nonces and the descriptors of its own process.
 _FIND = f"""
@@ -153,7 +153,7 @@ LISTED = [
         builtins.AssertionError = type("Never", (Exception,), {})
         math.isclose = lambda *a, **k: True
         """,
-        *(WA, RE, EE, WT),
+        *(WA, RE, EE, WT, ML),
     ),
     cheat(
         "F17 plants modules",
