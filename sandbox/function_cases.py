@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from sandbox.cell.decoding import decode
-from sandbox.cell.encoding import encode
+from sandbox.cell.encoding import ITERATORS, encode
 from sandbox.cell.frames import Message, Mode, Record, RecordKind, pack_message
 from sandbox.cell.values import TooLargeError, UnencodableError
 from sandbox.equality import EQUALITIES
@@ -30,6 +30,12 @@ from sandbox.replies import (
 NonceSource = Callable[[int], bytes]
 
 _NONCE_BYTES = 16
+
+
+def _refuse_iterators(value: object) -> None:
+    """A job may be sent twice, and an iterator can be read once."""
+    if type(value) in ITERATORS:
+        raise UnencodableError(type(value).__name__)
 
 
 class CasesExchange:
@@ -72,7 +78,7 @@ class CasesExchange:
 
     def _encode(self, number: int, value: object) -> bytes:
         try:
-            return encode(value)
+            return encode(value, _refuse_iterators)
         except (UnencodableError, TooLargeError) as error:
             raise SandboxUsageError(
                 f"FunctionCases {self._job.id!r}, case {number}: {error}; arguments and expected "
