@@ -127,12 +127,15 @@ class HostState(NamedTuple):
         )
 
     def changes_since(self, before: "HostState") -> list[str]:
-        """Return what is not as it was."""
+        """Return what is there that was not."""
+        # Fewer is no change: cells of another test may have been on their way out before.
         changes = [
             f"{name}: {getattr(before, name)} became {getattr(self, name)}"
-            for name in ("processes", "groups", "mounts")
-            if getattr(self, name) != getattr(before, name)
+            for name in ("processes", "groups")
+            if getattr(self, name) > getattr(before, name)
         ]
+        if added := self.mounts - before.mounts:
+            changes.append(f"mounts: {sorted(added)}")
         if new := self.foreign_files - before.foreign_files:
             changes.append(f"files that nobody here owns: {sorted(new)}")
         # Rough on purpose: allocators keep some, and the cell that was replaced last is waited for
