@@ -13,7 +13,7 @@ from typing import Self
 from sandbox.backends.base import Backend
 from sandbox.environment import Environment
 from sandbox.errors import SandboxClosedError, SandboxUnavailableError
-from sandbox.exchange import Exchange, Side
+from sandbox.exchange import Exchange, Order, Side
 from sandbox.executions import executed, not_executed
 from sandbox.forms import check_job, open_exchange
 from sandbox.judging import Comparator, Outcome
@@ -62,7 +62,7 @@ class _Attempt:
 
     task: _Task
     exchange: Exchange
-    sides: set[Side]
+    orders: dict[Side, Order]
     begun: bool = False
     outcomes: dict[Side, Outcome] = field(default_factory=dict)
 
@@ -245,9 +245,9 @@ class Sandbox:
     def _give(self, worker: Worker, task: _Task) -> None:
         task.attempts += 1
         exchange = open_exchange(task.job, self._comparator)
-        attempt = _Attempt(task, exchange, set(exchange.orders()))
+        attempt = _Attempt(task, exchange, exchange.orders())
         self._attempts[worker.number] = attempt
-        if Side.EXAMINER in attempt.sides and Side.EXAMINER not in worker.cells:
+        if Side.EXAMINER in attempt.orders and Side.EXAMINER not in worker.cells:
             try:
                 self._crew.start(worker, Side.EXAMINER)
             except (SandboxUnavailableError, OSError) as error:
@@ -261,7 +261,7 @@ class Sandbox:
         attempt.begun = True
         limits = attempt.task.limits
         worker.deadline = time.monotonic() + 8 * limits.wall_s + _ANSWER_TIMEOUT_S
-        for side, order in attempt.exchange.orders().items():
+        for side, order in attempt.orders.items():
             if side is Side.EXAMINER:
                 # It mostly waits for the solution, whose limit has to be the one that counts.
                 limits = dataclasses.replace(limits, wall_s=min(3600.0, 2 * limits.wall_s + 1))
@@ -310,7 +310,7 @@ class Sandbox:
         if outcome is not None:
             attempt.outcomes[side] = outcome
             self._pass_on(worker, attempt.exchange.done(side, outcome))
-            if attempt.outcomes.keys() == attempt.sides:
+            if attempt.outcomes.keys() == attempt.orders.keys():
                 self._finish(worker, attempt)
 
     def _pass_on(self, worker: Worker, inputs: list[tuple[Side, bytes]]) -> None:
