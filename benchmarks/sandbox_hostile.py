@@ -14,13 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sandbox import Limits, open_sandbox
+from sandbox import open_sandbox
+from tests.sandbox.conftest import LIMITS
 from tests.sandbox.host_view import HostState
 from tests.sandbox.hostile.every import CASES
 from tests.sandbox.hostile.suite import try_all
-
-# Those of the tests: short, so that many programs that run into a limit take little time.
-LIMITS = Limits(cpu_s=0.4, wall_s=1.2, memory_mib=128, processes=16, tmp_mib=8, tmp_inodes=256)
 
 
 def main() -> int:

@@ -15,13 +15,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox import Program, Verdict, open_sandbox
 from tests.sandbox.conftest import LIMITS
-from tests.sandbox.hostile import CASES
+from tests.sandbox.host_view import HostState
+from tests.sandbox.hostile.every import CASES
 
 FINE = (
     ("print({n} + 1)", "{m}"),
@@ -41,7 +43,7 @@ def programs(count: int, seed: int) -> Iterator[tuple[Program, tuple[Verdict, ..
     for i in range(count):
         if draw.random() < 0.1:
             case = draw.choice(CASES)
-            yield Program(f"{i}", case.source, expected_stdout=case.expected), case.verdicts
+            yield replace(case.program(LIMITS), id=f"{i}"), case.verdicts
         else:
             source, expected = draw.choice(FINE)
             n = draw.randrange(1000)
@@ -55,34 +57,12 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-def processes_below(pid: int) -> set[str]:
-    """Return the descendants of a process, one line each."""
-    listed = subprocess.run(["ps", "-eo", "ppid=,pid=,args="], capture_output=True, text=True)
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
-    below, found = {str(pid)}, set()
-    for parent, own, command in sorted(rows, key=lambda row: int(row[1])):
-        if parent in below:
-            below.add(own)
-            found.add(f"{own} {command:.60}")
-    return found
-
-
-def host() -> dict[str, set[str]]:
-    """Return what a sandbox could leave behind."""
-    me = os.getpid()
-    found = {
-        "processes": {line for line in processes_below(me) if "ps -eo" not in line},
-        "descriptors": set(os.listdir("/proc/self/fd")),
-        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "files in /tmp": set(os.listdir("/tmp")),
-        "control groups": {str(p) for p in Path("/sys/fs/cgroup").glob(f"**/selfloom-*-{me}-*")},
-        "containers": set(),
-    }
-    if shutil.which("docker"):
-        command_line = ["docker", "ps", "-aq", "--filter", "label=selfloom.owner"]
-        seen = subprocess.run(command_line, capture_output=True, text=True)
-        found["containers"] = set(seen.stdout.split())
-    return found
+def containers() -> set[str]:
+    """Return the ids of all containers of sandboxes; none where there is no engine."""
+    if not shutil.which("docker"):
+        return set()
+    command = ["docker", "ps", "-aq", "--filter", "label=selfloom.owner"]
+    return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
 
 
 def main() -> int:
@@ -92,7 +72,7 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=20_000, help="default 20000")
     parser.add_argument("--seed", type=int, default=0, help="of the mixture (default 0)")
     options = parser.parse_args()
-    before = host()
+    before, containers_before = HostState.now(), containers()
     seen: Counter[str] = Counter()
     wrong: list[str] = []
     ids: set[str] = set()
@@ -121,12 +101,11 @@ def main() -> int:
     print(", ".join(f"{verdict} {count}" for verdict, count in seen.most_common()))
     print(f"verdicts other than allowed: {len(wrong)}", *wrong[:20], sep="\n  ")
     print(f"memory of the harness: {memory[0]:.1f} MiB after a tenth, {memory[-1]:.1f} at the end")
-    after = host()
-    leaks = {kind: after[kind] - before[kind] for kind in before}
-    for kind, extra in leaks.items():
-        print(f"left {kind}: {len(extra)} {sorted(extra)[:5] if extra else ''}")
+    changes = HostState.now().changes_since(before)
+    changes += [f"container {extra}" for extra in containers() - containers_before]
+    print(f"left on the host: {len(changes)}", *changes, sep="\n  ")
     complete = len(ids) == options.programs and not expected
-    return 0 if complete and not wrong and not any(leaks.values()) else 1
+    return 0 if complete and not wrong and not changes else 1
 
 
 if __name__ == "__main__":
