@@ -150,6 +150,13 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("mean_logprob", _DOUBLE, "Mean token log-probability, nats.", null=True),
         _column("min_logprob", _DOUBLE, "Smallest token log-probability, nats.", null=True),
         _column("mean_entropy", _DOUBLE, "Mean entropy of the next token, nats.", null=True),
+        _column(
+            "mean_self_certainty",
+            _DOUBLE,
+            "Mean KL(uniform || next token) over the tokens, nats; see Kang et al. 2025.",
+            null=True,
+        ),
+        _column("num_prompt_tokens", _INT, "Tokens of the prompt.", null=True),
         *_status("the engine"),
     ),
     "executions": _table(

@@ -51,5 +51,9 @@ class EngineError(TaskError, RuntimeError):
     """An engine's process could not start, failed or ended before it answered."""
 
 
+class EngineProcessError(EngineError):
+    """An engine's process died without a word: killed, or out of memory."""
+
+
 class TrainingError(TaskError, RuntimeError):
     """A training process failed or ended before it published its model."""

@@ -194,5 +194,8 @@ def _row(
         "mean_logprob": completion.mean_logprob,
         "min_logprob": completion.min_logprob,
         "mean_entropy": completion.mean_entropy,
-        "status": "ok",
+        "mean_self_certainty": completion.mean_self_certainty,
+        "num_prompt_tokens": completion.num_prompt_tokens,
+        "status": "ok" if completion.error is None else "error",
+        "error": completion.error,
     }

@@ -34,7 +34,7 @@ def execute_samples(
 
     Args:
         box: An open sandbox.
-        samples: Rows of `samples` with `id` and `text`.
+        samples: Rows of `samples`; those that the engine failed on are left out.
         run: The run of the rows.
         round: Its round.
 
@@ -42,7 +42,8 @@ def execute_samples(
         SandboxUnavailableError: The sandbox cannot run programs any more; those of this shard have
             to be run again.
     """
-    programs = (Program(str(s["id"]), extract_program(str(s["text"]))) for s in samples)
+    written = (sample for sample in samples if sample.get("error") is None)
+    programs = (Program(str(s["id"]), extract_program(str(s["text"]))) for s in written)
     for execution in box.run(programs):
         if execution.verdict is Verdict.NOT_RUN and "sandbox_unavailable" in execution.flags:
             raise SandboxUnavailableError(
@@ -62,11 +63,14 @@ def answered_by_programs(
 
     Args:
         samples: Rows of `samples`.
-        executions: Rows of `executions`, in any order, one per sample.
+        executions: Rows of `executions`, in any order, one per sample that there is a text of.
         references: Reference answer by prompt id, None where unknown.
     """
     by_sample = {str(row["sample_id"]): row for row in executions}
     for sample in samples:
+        if sample.get("error") is not None:
+            yield _not_drawn(sample, references)
+            continue
         execution = by_sample[str(sample["id"])]
         verdict = Verdict(str(execution["verdict"]))
         yield Answered(
@@ -88,11 +92,24 @@ def answered_by_texts(
         references: Reference answer by prompt id, None where unknown.
     """
     for sample in samples:
+        if sample.get("error") is not None:
+            yield _not_drawn(sample, references)
+            continue
         yield Answered(
             sample_id=str(sample["id"]),
             text=str(sample["text"]),
             reference=references.get(str(sample["prompt_id"])),
         )
+
+
+def _not_drawn(sample: Row, references: Mapping[str, str | None]) -> Answered:
+    """A sample that the engine failed on: nothing to judge, and no score."""
+    return Answered(
+        sample_id=str(sample["id"]),
+        text=None,
+        reference=references.get(str(sample["prompt_id"])),
+        outage=f"the engine gave no sample: {sample['error']}",
+    )
 
 
 def _execution_row(execution: Execution, run: str, round: int) -> dict[str, object]:

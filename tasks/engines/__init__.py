@@ -19,6 +19,9 @@ from tasks.engines.base import (
     GenerationRequest,
     Messages,
     OnProgress,
+    Structure,
+    TokenScores,
+    failed,
 )
 from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.errors import OptionError, UnknownNameError
@@ -34,8 +37,11 @@ __all__ = [
     "GenerationRequest",
     "Messages",
     "OnProgress",
+    "Structure",
+    "TokenScores",
     "check_engine",
     "check_model_folder",
+    "failed",
     "open_engine",
     "weight_hash",
 ]

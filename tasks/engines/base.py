@@ -10,9 +10,35 @@ from typing import Literal, Protocol, Self
 from tasks.errors import OptionError
 
 Messages = list[dict[str, str]]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "error"]
 # Called with (finished samples, all samples) of the running call.
 OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a completion has to look like; exactly one of the three is given.
+
+    Attributes:
+        json_schema: A JSON schema, as JSON text.
+        regex: A regular expression that the whole completion matches.
+        choices: The texts that it is one of.
+
+    Raises:
+        OptionError: If none or more than one is given.
+    """
+
+    json_schema: str | None = None
+    regex: str | None = None
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a structure that says nothing or two things."""
+        given = (self.json_schema is not None, self.regex is not None, self.choices != ())
+        if sum(given) != 1:
+            raise OptionError(
+                f"structure: {sum(given)} of json_schema, regex and choices given; expected one"
+            )
 
 
 @dataclass(frozen=True)
@@ -28,6 +54,8 @@ class GenerationRequest:
         top_p: Keeps the smallest set of tokens with at least this probability, in (0, 1].
         top_k: Keeps the k most likely tokens; 0 keeps all.
         max_new_tokens: Tokens after which a sample is cut off, at least 1.
+        stop: Texts that end a sample; they are not part of it.
+        structure: What the completions have to look like; None for anything.
 
     Raises:
         OptionError: If a value is outside its range.
@@ -41,6 +69,8 @@ class GenerationRequest:
     top_p: float = 1.0
     top_k: int = 0
     max_new_tokens: int = 128
+    stop: tuple[str, ...] = ()
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no engine could serve, before any work begins."""
@@ -51,6 +81,7 @@ class GenerationRequest:
             ("top_p", self.top_p, 0 < self.top_p <= 1, "0 < top_p <= 1"),
             ("top_k", self.top_k, self.top_k >= 0, "top_k >= 0; 0 keeps all tokens"),
             ("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 1, "at least 1"),
+            ("stop", self.stop, all(self.stop), "no empty text"),
         )
         for name, value, is_valid, expected in limits:
             if not is_valid:
@@ -63,7 +94,8 @@ class Completion:
 
     Log-probabilities are natural and of the unchanged model distribution (temperature 1, no
     top-k, no top-p), whatever distribution the sample was drawn from. They cover all
-    `num_tokens` generated tokens, the end-of-sequence token included.
+    `num_tokens` generated tokens, the end-of-sequence token included. A measure that an engine
+    cannot give is None.
 
     Attributes:
         request_id: The id of the request.
@@ -71,12 +103,19 @@ class Completion:
         seed: The seed that this sample was drawn with: the request's seed + index.
         text: Decoded tokens without special tokens.
         num_tokens: Number of generated tokens, with the end-of-sequence token.
-        finish_reason: `stop` if the model ended the sample, `length` if it was cut off.
+        finish_reason: `stop` if the model or a stop text ended the sample, `length` if it was cut
+            off, `error` if there is none.
         sum_logprob: Sum of the tokens' log-probabilities.
         mean_logprob: Their mean.
         min_logprob: Their minimum.
         mean_entropy: Mean entropy in nats of the distributions the tokens were drawn from,
             before temperature.
+        mean_self_certainty: Mean over tokens of KL(uniform || distribution), in nats, before
+            temperature. Source: Kang et al., "Scalable Best-of-N Selection for Large Language
+            Models via Self-Certainty" (2502.18581), section 3.
+        num_prompt_tokens: Tokens of the prompt.
+        error: Why there is no sample, as "kind: what happened", e.g. "context_overflow: …"; None
+            for a sample. An error is a state, never an empty answer.
     """
 
     request_id: str
@@ -85,10 +124,46 @@ class Completion:
     text: str
     num_tokens: int
     finish_reason: FinishReason
-    sum_logprob: float
-    mean_logprob: float
-    min_logprob: float
-    mean_entropy: float
+    sum_logprob: float | None = None
+    mean_logprob: float | None = None
+    min_logprob: float | None = None
+    mean_entropy: float | None = None
+    mean_self_certainty: float | None = None
+    num_prompt_tokens: int | None = None
+    error: str | None = None
+
+
+def failed(request: GenerationRequest, error: str) -> list[Completion]:
+    """The completions of a request that an engine could not serve: n errors.
+
+    Args:
+        request: What was asked.
+        error: Why, as "kind: what happened".
+    """
+    return [
+        Completion(request.id, index, request.seed + index, "", 0, "error", error=error)
+        for index in range(request.n)
+    ]
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What a model says of a given completion, token by token.
+
+    Attributes:
+        logprobs: `list[num_tokens]`: log-probability of each token of the encoded text, then of
+            the end-of-sequence token; in nats, at temperature 1.
+        entropies: `list[num_tokens]`: entropy in nats of the distribution at each token; None
+            where the engine does not see whole distributions.
+        self_certainties: `list[num_tokens]`: KL(uniform || distribution) in nats at each token;
+            None where the engine does not see whole distributions.
+        error: Why there are no scores, as "kind: what happened"; None for scores.
+    """
+
+    logprobs: list[float]
+    entropies: list[float] | None = None
+    self_certainties: list[float] | None = None
+    error: str | None = None
 
 
 class Engine(Protocol):
@@ -117,8 +192,10 @@ class Engine(Protocol):
         """
         ...
 
-    def score(self, pairs: Sequence[tuple[Messages, str]]) -> list[list[float]]:
-        """Log-probabilities of each completion's tokens, with the end-of-sequence token."""
+    def score(
+        self, pairs: Sequence[tuple[Messages, str]], on_progress: OnProgress | None = None
+    ) -> list[TokenScores]:
+        """What the model says of each (messages, completion text), in input order."""
         ...
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ arithmetic, which can depend on a batch's shape).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +21,9 @@ from tasks.engines.sampler import Row, Sampler
 # Compacting copies the rows that stay, so it waits until this share of the rows has ended.
 _COMPACT_SHARE = 0.25
 
+# Whether the row at this position of the batch, with these tokens, ends here.
+EndsText = Callable[[int, list[int]], bool]
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -30,6 +34,31 @@ class Decoded:
     sum_logprob: float
     min_logprob: float
     sum_entropy: float
+    sum_self_certainty: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The raw model's statistics of every token of one completion."""
+
+    logprobs: list[float]
+    entropies: list[float]
+    self_certainties: list[float]
+
+
+def entropy(logprobs: torch.Tensor) -> torch.Tensor:
+    """Entropy in nats over the last dimension of log-probabilities."""
+    # p * log p is 0 where p is 0, also for a logit of minus infinity.
+    return -logprobs.exp().mul_(logprobs).nan_to_num_(nan=0.0).sum(dim=-1)
+
+
+def self_certainty(logprobs: torch.Tensor) -> torch.Tensor:
+    """KL(uniform || distribution) in nats over the last dimension of log-probabilities.
+
+    Source: Kang et al., "Scalable Best-of-N Selection for Large Language Models via
+    Self-Certainty" (2502.18581), section 3.
+    """
+    return -logprobs.mean(dim=-1) - math.log(logprobs.shape[-1])
 
 
 class _Recorder:
@@ -40,15 +69,15 @@ class _Recorder:
         self.sum_logprob = torch.zeros(num_rows, dtype=torch.float64, device=device)
         self.min_logprob = torch.zeros(num_rows, dtype=torch.float64, device=device)
         self.sum_entropy = torch.zeros(num_rows, dtype=torch.float64, device=device)
+        self.sum_self_certainty = torch.zeros(num_rows, dtype=torch.float64, device=device)
 
     def add(self, rows: torch.Tensor, chosen: torch.Tensor, logprobs: torch.Tensor) -> None:
         """Record the tokens `chosen: (rows,)` drawn where `logprobs: (rows, vocab)` held."""
         chosen_logprob = logprobs.gather(1, chosen[:, None])[:, 0].double()
-        # p * log p is 0 where p is 0, also for a logit of minus infinity.
-        terms = logprobs.exp().mul_(logprobs).nan_to_num_(nan=0.0)
         self.sum_logprob[rows] += chosen_logprob
         self.min_logprob[rows] = torch.minimum(self.min_logprob[rows], chosen_logprob)
-        self.sum_entropy[rows] -= terms.sum(dim=1).double()
+        self.sum_entropy[rows] += entropy(logprobs).double()
+        self.sum_self_certainty[rows] += self_certainty(logprobs).double()
         self.tokens.append((rows, chosen))
 
 
@@ -56,7 +85,12 @@ class _RunningBatch:
     """The rows of a batch that have not left it yet."""
 
     def __init__(
-        self, rows: Sequence[Row], cache: DynamicCache, mask: torch.Tensor, stops: frozenset[int]
+        self,
+        rows: Sequence[Row],
+        cache: DynamicCache,
+        mask: torch.Tensor,
+        stops: frozenset[int],
+        ends_text: EndsText | None,
     ) -> None:
         device = mask.device
         source = torch.tensor([row.prompt for row in rows], device=device)
@@ -66,6 +100,8 @@ class _RunningBatch:
         self.mask = mask[source]
         self.is_stopped = torch.zeros(len(rows), dtype=torch.bool, device=device)
         self._cache = cache
+        self._ends_text = ends_text
+        self._tokens: list[list[int]] = [[] for _ in rows]
         self._stops = torch.tensor(sorted(stops), dtype=torch.long, device=device)
         self._limits = torch.tensor([row.max_new_tokens for row in rows], device=device)
         self._positions = torch.arange(len(rows), device=device)
@@ -83,6 +119,8 @@ class _RunningBatch:
         else:
             self._recorder.add(self._positions[running], chosen[running], logprobs[running])
         ended = torch.isin(chosen, self._stops)
+        if self._ends_text is not None:
+            ended |= self._end_texts(chosen)
         self.is_stopped[self._positions[running & ended]] = True
         self._is_running = running & ~ended & (self._limits > step + 1)
         num_running = int(self._is_running.sum())
@@ -92,6 +130,17 @@ class _RunningBatch:
             chosen = self._compact(chosen)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
         return chosen
+
+    def _end_texts(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Which rows, (rows,), end with their new token because of what their text is now."""
+        assert self._ends_text is not None
+        ended = []
+        running = zip(self._positions.tolist(), chosen.tolist(), self._is_running, strict=True)
+        for position, token, is_running in running:
+            self._tokens[position].append(token)
+            tokens = self._tokens[position]
+            ended.append(bool(is_running) and self._ends_text(position, tokens))
+        return torch.tensor(ended, device=chosen.device)
 
     def _compact(self, chosen: torch.Tensor) -> torch.Tensor:
         """Let the rows that have ended leave; the tokens of those that stay."""
@@ -114,6 +163,7 @@ def decode_batch(
     rows: Sequence[Row],
     stop_tokens: frozenset[int],
     pad_token: int,
+    ends_text: EndsText | None = None,
 ) -> list[Decoded]:
     """Sample all rows of one batch.
 
@@ -123,6 +173,7 @@ def decode_batch(
         rows: One per sample; each names its prompt.
         stop_tokens: Tokens that end a sample.
         pad_token: Any valid token id; padding is masked.
+        ends_text: Asked after every token whether a row's text ends it (stop texts).
 
     Returns:
         One result per row, in the order of `rows`.
@@ -130,7 +181,7 @@ def decode_batch(
     cache = DynamicCache(config=model.config)
     ids, mask = pad_left(prompts, pad_token, model.device)
     logits = _forward(model, ids, mask, cache)
-    batch = _RunningBatch(rows, cache, mask, stop_tokens)
+    batch = _RunningBatch(rows, cache, mask, stop_tokens, ends_text)
     logits, step = logits[batch.source], 0
     while (chosen := batch.advance(logits, step)) is not None:
         logits = _forward(model, chosen[:, None], batch.mask, cache)
@@ -174,7 +225,13 @@ def _collect(recorder: _Recorder, is_stopped: torch.Tensor) -> list[Decoded]:
     for rows, chosen in recorder.tokens:
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             tokens[row].append(token)
-    columns = (is_stopped, recorder.sum_logprob, recorder.min_logprob, recorder.sum_entropy)
+    columns = (
+        is_stopped,
+        recorder.sum_logprob,
+        recorder.min_logprob,
+        recorder.sum_entropy,
+        recorder.sum_self_certainty,
+    )
     values = zip(*(column.tolist() for column in columns), strict=True)
     return [Decoded(row, *entry) for row, entry in zip(tokens, values, strict=True)]
 
@@ -185,8 +242,8 @@ def score_batch(
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
     pad_token: int,
-) -> list[list[float]]:
-    """Log-probability of every completion token after its prompt.
+) -> list[Scored]:
+    """Statistics of every completion token after its prompt.
 
     Args:
         model: A decoder-only model in evaluation mode.
@@ -195,7 +252,7 @@ def score_batch(
         pad_token: Any valid token id; padding is masked.
 
     Returns:
-        One list per row, as long as its completion.
+        One per row; its lists are as long as its completion.
     """
     whole = [[*prompt, *answer] for prompt, answer in zip(prompts, completions, strict=True)]
     ids, mask = pad_left(whole, pad_token, model.device)
@@ -210,8 +267,9 @@ def score_batch(
     )
     logprobs = output.logits[:, :-1].float().log_softmax(dim=2)
     chosen = logprobs.gather(2, ids[:, ids.shape[1] - longest :, None])[..., 0]
+    columns = [column.cpu() for column in (chosen, entropy(logprobs), self_certainty(logprobs))]
     # Left padding aligns the ends, so a completion's scores are the last ones of its row.
     return [
-        row[longest - len(answer) :].tolist()
-        for row, answer in zip(chosen.cpu(), completions, strict=True)
+        Scored(*(column[row, longest - len(answer) :].tolist() for column in columns))
+        for row, answer in enumerate(completions)
     ]

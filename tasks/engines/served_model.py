@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,11 +16,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from tasks.engines.base import Completion, GenerationRequest, Messages
+from tasks.engines.base import Completion, GenerationRequest, Messages, TokenScores, failed
 from tasks.engines.batching import Piece, plan_batches
 from tasks.engines.chat_format import encode_prompts
 from tasks.engines.decoding import Decoded, decode_batch, score_batch
 from tasks.engines.sampler import Row
+from tasks.engines.stop_texts import StopTexts, cut
 
 
 class ServedModel:
@@ -71,12 +73,33 @@ class ServedModel:
         """
         prompts = encode_prompts(self._tokenizer, [request.messages for request in requests])
         lengths = [len(prompt) for prompt in prompts]
-        self._check_lengths(requests, lengths)
-        batches = plan_batches(requests, lengths, self._rows_per_batch, self._tokens_per_batch)
+        refused = {
+            position: error
+            for position, request in enumerate(requests)
+            if (error := self._refusal(request, lengths[position])) is not None
+        }
+        served = [position for position in range(len(requests)) if position not in refused]
+        batches = [
+            [piece._replace(request=served[piece.request]) for piece in pieces]
+            for pieces in plan_batches(
+                [requests[position] for position in served],
+                [lengths[position] for position in served],
+                self._rows_per_batch,
+                self._tokens_per_batch,
+            )
+        ]
         missing = [request.n for request in requests]
         finished: dict[int, list[Completion]] = defaultdict(list)
         num_done, num_total = sum(requests[position].n for position in skip), sum(missing)
         batches = [[piece for piece in pieces if piece.request not in skip] for pieces in batches]
+        refused = {place: error for place, error in refused.items() if place not in skip}
+        if refused:
+            errors = [
+                [place, [asdict(one) for one in failed(requests[place], error)]]
+                for place, error in refused.items()
+            ]
+            num_done += sum(requests[place].n for place in refused)
+            yield {"event": "completions", "items": errors, "done": num_done, "total": num_total}
         for pieces in filter(None, batches):
             completions = self._run_batch(requests, prompts, pieces)
             items = []
@@ -91,15 +114,21 @@ class ServedModel:
             yield {"event": "completions", "items": items, "done": num_done, "total": num_total}
 
     def score(self, pairs: Sequence[tuple[Messages, str]]) -> Iterator[dict[str, Any]]:
-        """Events `scores` with (position, token log-probabilities) of some pairs each."""
+        """Events `scores` with (position, fields of `TokenScores`) of some pairs each."""
         prompts = encode_prompts(self._tokenizer, [messages for messages, _ in pairs])
         completions = [self._encode_completion(text) for _, text in pairs]
-        order = sorted(range(len(pairs)), key=lambda i: (-len(prompts[i]) - len(completions[i]), i))
+        widths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+        refused = {
+            i: error
+            for i in range(len(pairs))
+            if (error := self._misfit(len(prompts[i]), widths[i]))
+        }
+        errors = [[i, asdict(TokenScores([], error=error))] for i, error in refused.items()]
+        yield {"event": "scores", "items": errors, "done": len(errors), "total": len(pairs)}
+        order = sorted(set(range(len(pairs))) - set(refused), key=lambda i: (-widths[i], i))
         start = 0
         while start < len(order):
-            longest = order[start]
-            width = len(prompts[longest]) + len(completions[longest])
-            size = max(1, min(self._rows_per_batch, self._tokens_per_batch // width))
+            size = max(1, min(self._rows_per_batch, self._tokens_per_batch // widths[order[start]]))
             part = order[start : start + size]
             scores = score_batch(
                 self._model,
@@ -108,8 +137,11 @@ class ServedModel:
                 self._pad_token,
             )
             start += len(part)
-            items = [[i, row] for i, row in zip(part, scores, strict=True)]
-            yield {"event": "scores", "items": items, "done": start, "total": len(order)}
+            items = [
+                [i, {**asdict(row), "error": None}] for i, row in zip(part, scores, strict=True)
+            ]
+            done = len(errors) + start
+            yield {"event": "scores", "items": items, "done": done, "total": len(pairs)}
 
     def _encode_completion(self, text: str) -> list[int]:
         """Token ids of an answer and the end-of-sequence token where there is one."""
@@ -119,18 +151,24 @@ class ServedModel:
             end = min(self._stop_tokens)
         return ids if end is None else [*ids, end]
 
-    def _check_lengths(self, requests: Sequence[GenerationRequest], lengths: Sequence[int]) -> None:
-        """Refuse requests that the model has no positions for, before any work."""
+    def _refusal(self, request: GenerationRequest, length: int) -> str | None:
+        """Why a request with a prompt of `length` tokens can't be served, None if it can."""
+        if request.structure is not None:
+            return "unsupported: the transformers engine knows no structured output; take vllm"
+        error = self._misfit(length, length + request.max_new_tokens)
+        return error and f"{error}; max_new_tokens={request.max_new_tokens}"
+
+    def _misfit(self, prompt: int, width: int) -> str | None:
+        """Why a prompt and its completion, `width` tokens in all, don't fit; None if they do."""
         limit = getattr(self._model.config, "max_position_embeddings", None)
-        for request, length in zip(requests, lengths, strict=True):
-            if length == 0:
-                raise ValueError(f"request {request.id!r}: its prompt has no tokens")
-            if limit is not None and length + request.max_new_tokens > limit:
-                raise ValueError(
-                    f"request {request.id!r}: prompt of {length} tokens and max_new_tokens="
-                    f"{request.max_new_tokens} exceed the model's {limit} positions; "
-                    "lower max_new_tokens or shorten the prompt"
-                )
+        if prompt == 0:
+            return "empty_prompt: the prompt has no tokens"
+        if limit is not None and width > limit:
+            return (
+                f"context_overflow: {width} tokens, {prompt} of them prompt, exceed the model's "
+                f"{limit} positions"
+            )
+        return None
 
     def _run_batch(
         self,
@@ -160,31 +198,44 @@ class ServedModel:
                 rows,
                 self._stop_tokens,
                 self._pad_token,
+                StopTexts.of(
+                    self._tokenizer, [requests[piece.request].stop for piece in pieces], rows
+                ),
             )
         )
         return [
             [
-                self._completion(requests[piece.request], index, next(results))
+                self._completion(
+                    requests[piece.request], index, next(results), len(prompts[piece.request])
+                )
                 for index in piece.indices
             ]
             for piece in pieces
         ]
 
-    def _completion(self, request: GenerationRequest, index: int, result: Decoded) -> Completion:
-        """One result with its text, without the end-of-sequence token."""
+    def _completion(
+        self, request: GenerationRequest, index: int, result: Decoded, num_prompt_tokens: int
+    ) -> Completion:
+        """One result with its text, without the end-of-sequence token or the stop text."""
         num_tokens = len(result.tokens)
-        tokens = result.tokens[:-1] if result.is_stopped else result.tokens
+        ends = result.is_stopped and result.tokens[-1] in self._stop_tokens
+        tokens = result.tokens[:-1] if ends else result.tokens
+        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        certainty = result.sum_self_certainty / num_tokens
         return Completion(
             request_id=request.id,
             index=index,
             seed=request.seed + index,
-            text=str(self._tokenizer.decode(tokens, skip_special_tokens=True)),
+            text=cut(text, request.stop),
             num_tokens=num_tokens,
             finish_reason="stop" if result.is_stopped else "length",
             sum_logprob=result.sum_logprob,
             mean_logprob=result.sum_logprob / num_tokens,
             min_logprob=result.min_logprob,
             mean_entropy=result.sum_entropy / num_tokens,
+            # Infinite where the model gives a token no probability at all.
+            mean_self_certainty=certainty if math.isfinite(certainty) else None,
+            num_prompt_tokens=num_prompt_tokens,
         )
 
 

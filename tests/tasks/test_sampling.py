@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage import Warehouse
+from tasks.checks.shard import check_shard
+from tasks.checks.votes import vote
 from tasks.engines import Engine, OnProgress, open_engine
 from tasks.environments import Problem, load_environment
 from tasks.sampling import SampleKey, SamplingSpec, sample_groups, sample_seed, sample_shard
@@ -26,7 +28,7 @@ def engine(tiny_llama: Path) -> Iterator[Engine]:
 
 
 Rows = list[dict[str, object]]
-MEASURES = ["sum_logprob", "mean_logprob", "min_logprob", "mean_entropy"]
+MEASURES = ["sum_logprob", "mean_logprob", "min_logprob", "mean_entropy", "mean_self_certainty"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,32 @@ def test_every_sample_is_a_row_that_the_warehouse_takes(
     assert {row["weight_hash"] for row in rows} == {engine.weight_hash}
     assert {row["policy_id"] for row in rows} == {"model"}
     assert len({row["id"] for row in rows}) == len({row["seed"] for row in rows}) == len(rows)
+
+
+def test_a_problem_the_engine_cannot_serve_costs_its_own_rows_only(
+    engine: Engine, tmp_path: Path
+) -> None:
+    long = Problem("long", [{"role": "user", "content": "x" * 300}], "x", 1, "train", {})
+    w = Warehouse.open(tmp_path / "w")
+    sample_shard(w, engine, [PROBLEMS[0], long], SPEC, KEY, seed=7, part="p")
+    references = {PROBLEMS[0].id: PROBLEMS[0].reference, "long": "x"}
+    check_shard(w, load_environment("copy"), None, references, run="r", round=1, part="p")
+    for table in ("samples", "executions", "scores"):
+        w.seal(table, ["p"], run="r", round=1)
+    vote(w, run="r", round=1)
+    with w.connect() as connection:
+        found = connection.sql(
+            """
+            SELECT m.prompt_id = 'long', m.status, split_part(m.error, ':', 1), m.finish_reason,
+                   s.status, s.value IS NULL, count(DISTINCT m.id)
+            FROM samples AS m JOIN scores AS s ON s.sample_id = m.id AND s."check" = 'reference'
+            GROUP BY ALL ORDER BY ALL
+            """
+        ).fetchall()
+        voted = connection.sql("SELECT DISTINCT prompt_id FROM votes").fetchall()
+    assert found[-1] == (True, "error", "context_overflow", "error", "error", True, SPEC.n)
+    assert {row[:3] + row[4:6] for row in found[:-1]} == {(False, "ok", None, "ok", False)}
+    assert ("long",) not in voted
 
 
 def test_a_shard_gives_the_rows_it_gives_in_the_whole(ask: Callable[..., Rows]) -> None:

@@ -25,7 +25,7 @@ import duckdb
 
 from storage import Warehouse
 from tasks.checks.shard import check_shard
-from tasks.engines import Completion, GenerationRequest, Messages, OnProgress
+from tasks.engines import Completion, GenerationRequest, Messages, OnProgress, TokenScores
 from tasks.environments import load_environment
 from tasks.sampling import SampleKey, SamplingSpec, sample_shard
 
@@ -64,7 +64,9 @@ class SlowEngine:
     ) -> list[list[Completion]]:
         return [completions for _, completions in self.iterate(requests, on_progress)]
 
-    def score(self, pairs: Sequence[tuple[Messages, str]]) -> list[list[float]]:
+    def score(
+        self, pairs: Sequence[tuple[Messages, str]], on_progress: OnProgress | None = None
+    ) -> list[TokenScores]:
         raise NotImplementedError
 
     def close(self) -> None:

@@ -85,5 +85,10 @@ def test_scores_are_those_of_the_raw_model(model):
     for prompt, completion, row in zip(PROMPTS, completions, scores, strict=True):
         logprobs = full_logprobs(model, prompt, completion)
         expected = logprobs.gather(1, torch.tensor(completion)[:, None])[:, 0]
-        assert row == pytest.approx(expected.tolist(), abs=1e-4)
+        assert row.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+        entropies = -(logprobs.exp() * logprobs).sum(1)
+        assert row.entropies == pytest.approx(entropies.tolist(), abs=1e-4)
+        uniform = torch.full_like(logprobs, 1 / logprobs.shape[1])
+        divergences = (uniform * (uniform.log() - logprobs)).sum(1)
+        assert row.self_certainties == pytest.approx(divergences.tolist(), abs=1e-4)
         model.float()
