@@ -20,6 +20,7 @@ from flows.ending import report_ending
 from flows.sandbox_commands import sandbox_app
 from flows.settings import guard_names, set_defaults
 from flows.table_commands import tables
+from tasks.environments import ENVIRONMENTS
 
 app = typer.Typer(
     name="selfloom",
@@ -98,7 +99,7 @@ def run(
     environment: Annotated[
         str | None,
         typer.Option(
-            help="Where problems come from: word_problems, copy, gsm8k, jsonl, module:Class.",
+            help=f"Where problems come from: {', '.join(ENVIRONMENTS)}, module:Class.",
             show_default="the recipe's",
         ),
     ] = None,
@@ -139,7 +140,7 @@ def evaluate(
     ],
     environment: Annotated[
         str,
-        typer.Option(help="Whose problems: word_problems, copy, gsm8k, jsonl, module:Class."),
+        typer.Option(help=f"Whose problems: {', '.join(ENVIRONMENTS)}, module:Class."),
     ] = "word_problems",
     num: Annotated[int, typer.Option(help="Number of held-out problems.", min=1)] = 300,
     samples: Annotated[

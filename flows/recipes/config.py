@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sandbox import Limits
 from tasks.data_mix import MixSpec
 from tasks.dedup import DedupSpec
+from tasks.environments import ENVIRONMENTS
 from tasks.evaluation import GateSpec
 from tasks.monitors import MonitorSpec
 from tasks.sampling import SamplingSpec
@@ -32,7 +33,7 @@ class EnvironmentSpec(Settings):
 
     name: str = Field(
         default="word_problems",
-        description="word_problems, copy, gsm8k, jsonl, or a class of your own as module:Class.",
+        description=f"{', '.join(ENVIRONMENTS)}, or a class of your own as module:Class.",
     )
     options: dict[str, OptionValue] = Field(
         default_factory=dict, description="The environment's own options, e.g. path and columns."

@@ -19,7 +19,10 @@ __all__ = ["ENVIRONMENTS", "Environment", "Problem", "load_environment", "proble
 ENVIRONMENTS = {
     "word_problems": "tasks.environments.word_problems:WordProblems",
     "copy": "tasks.environments.length:CopyTask",
+    "reverse": "tasks.environments.length:ReverseTask",
+    "addition": "tasks.environments.length:AdditionTask",
     "gsm8k": "tasks.environments.gsm8k:GSM8K",
+    "math": "tasks.environments.competition_math:CompetitionMath",
     "jsonl": "tasks.environments.jsonl:Jsonl",
 }
 
@@ -39,8 +42,8 @@ def load_environment(name: str, options: Mapping[str, object] | None = None) -> 
         >>> load_environment("gsm9k")
         Traceback (most recent call last):
         ...
-        tasks.errors.UnknownNameError: environment 'gsm9k': there are word_problems, copy, gsm8k, \
-jsonl; or name a class of your own as 'module:Class'
+        tasks.errors.UnknownNameError: environment 'gsm9k': there are word_problems, copy, \
+reverse, addition, gsm8k, math, jsonl; or name a class of your own as 'module:Class'
     """
     target = ENVIRONMENTS.get(name, name)
     module_name, _, class_name = target.partition(":")

@@ -161,6 +161,7 @@ def test_a_sandbox_that_cannot_start_is_named_with_the_fix(
     selfloom: Selfloom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/gone.sock")
     for arguments in (["run", "rest_em"], ["evaluate", "seed:programs"], ["demo"]):
         refused(selfloom(*arguments), "no sandbox works", "bwrap is not installed", "install it")
     assert not (tmp_path / "warehouse" / "tables" / "samples" / "run=words-rest-em").exists()
