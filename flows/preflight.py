@@ -77,7 +77,7 @@ def check_evaluation(config: RecipeConfig) -> Environment:
             f"evaluation.headroom_difficulties={wanted}, but the held-out problems have {levels}; "
             "choose some of these, or add them to evaluation.difficulties"
         )
-    if environment.answer_format == "program":
+    if environment.answer_format != "text":
         _check_sandbox(config)
     return environment
 

@@ -204,7 +204,7 @@ def _engine(stages: Stages, model: ModelRef) -> Engine:
 
 
 def _open_box(stages: Stages, stack: ExitStack) -> Runner | None:
-    if stages.environment.answer_format != "program":
+    if stages.environment.answer_format == "text":
         return None
     spec = stages.config.sandbox
     open_box = partial(open_sandbox, spec.backend, workers=spec.workers, limits=spec.limits())
@@ -273,7 +273,7 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
 @task(name="sample shard", task_run_name="sample {shard.part}", cache_policy=NO_CACHE)
 def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
     """Ask the engine about one shard; every finished problem is safe at once."""
-    is_program = stages.environment.answer_format == "program"
+    is_program = stages.environment.answer_format != "text"
     key = SampleKey(
         run=stages.run,
         round=stages.number,

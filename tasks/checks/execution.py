@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from sandbox import Execution, Program, Runner, SandboxUnavailableError, Verdict
+from sandbox import Execution, Job, Program, Runner, SandboxUnavailableError, Verdict
 from storage import content_id
+from tasks.checks.function_tests import HiddenTests
 from tasks.checks.scoring import Answered
 
 Row = Mapping[str, object]
@@ -28,7 +29,12 @@ def extract_program(text: str) -> str:
 
 
 def execute_samples(
-    box: Runner, samples: Sequence[Row], *, run: str, round: int
+    box: Runner,
+    samples: Sequence[Row],
+    *,
+    run: str,
+    round: int,
+    tests: Mapping[str, HiddenTests] | None = None,
 ) -> Iterator[dict[str, object]]:
     """Run the program of every sample and yield one `executions` row each, in order.
 
@@ -37,14 +43,16 @@ def execute_samples(
         samples: Rows of `samples`; those that the engine failed on are left out.
         run: The run of the rows.
         round: Its round.
+        tests: Hidden tests by prompt id, where the programs are functions; a function whose
+            prompt has none is only defined.
 
     Raises:
         SandboxUnavailableError: The sandbox cannot run programs any more; those of this shard have
             to be run again.
     """
     written = (sample for sample in samples if sample.get("error") is None)
-    programs = (Program(str(s["id"]), extract_program(str(s["text"]))) for s in written)
-    for execution in box.run(programs):
+    jobs = (_job(sample, tests) for sample in written)
+    for execution in box.run(jobs):
         if execution.verdict is Verdict.NOT_RUN and "sandbox_unavailable" in execution.flags:
             raise SandboxUnavailableError(
                 "the sandbox stopped and does not start again, so the rest of this shard was not "
@@ -77,7 +85,35 @@ def answered_by_programs(
             sample_id=str(sample["id"]),
             text=str(execution["stdout"]) if verdict is Verdict.ACCEPTED else None,
             reference=references.get(str(sample["prompt_id"])),
-            outage=None if verdict.is_label else f"the sandbox did not judge it: {verdict.value}",
+            outage=_outage(verdict),
+            detail={"verdict": verdict.value},
+        )
+
+
+def answered_by_functions(
+    samples: Sequence[Row], executions: Iterable[Row], references: Mapping[str, str | None]
+) -> Iterator[Answered]:
+    """Pair samples with what the hidden tests of their prompts say.
+
+    The answer of a sample is its function; one that can't be defined has none.
+
+    Args:
+        samples: Rows of `samples`.
+        executions: Rows of `executions`, in any order, one per sample that there is a text of.
+        references: `HiddenTests` as JSON by prompt id, None where unknown.
+    """
+    by_sample = {str(row["sample_id"]): row for row in executions}
+    for sample in samples:
+        if sample.get("error") is not None:
+            yield _not_drawn(sample, references)
+            continue
+        verdict = Verdict(str(by_sample[str(sample["id"])]["verdict"]))
+        yield Answered(
+            sample_id=str(sample["id"]),
+            text=None if verdict is Verdict.COMPILE_ERROR else str(sample["text"]),
+            reference=references.get(str(sample["prompt_id"])),
+            outage=_outage(verdict),
+            is_right=verdict is Verdict.ACCEPTED,
             detail={"verdict": verdict.value},
         )
 
@@ -102,6 +138,16 @@ def answered_by_texts(
         )
 
 
+def _job(sample: Row, tests: Mapping[str, HiddenTests] | None) -> Job:
+    id, program = str(sample["id"]), extract_program(str(sample["text"]))
+    own = None if tests is None else tests.get(str(sample["prompt_id"]))
+    return Program(id, program) if own is None else own.job(id, program)
+
+
+def _outage(verdict: Verdict) -> str | None:
+    return None if verdict.is_label else f"the sandbox did not judge it: {verdict.value}"
+
+
 def _not_drawn(sample: Row, references: Mapping[str, str | None]) -> Answered:
     """A sample that the engine failed on: nothing to judge, and no score."""
     return Answered(
@@ -115,7 +161,7 @@ def _not_drawn(sample: Row, references: Mapping[str, str | None]) -> Answered:
 def _execution_row(execution: Execution, run: str, round: int) -> dict[str, object]:
     row = asdict(execution)
     sample_id = row.pop("id")
-    del row["results"]  # of cases and tests; a sample's whole program has none
+    del row["results"]  # of cases and tests; the verdict sums them up
     return row | {
         "id": content_id("execution", run, round, sample_id),
         "sample_id": sample_id,

@@ -25,6 +25,7 @@ class Answered:
             where a program printed nothing usable (it crashed): the sample then has no answer.
         reference: The reference answer of its prompt, or None where none is known.
         outage: Why it can't be judged by fault of ours (a sandbox that failed); never a score.
+        is_right: Whether it is right where that is not decided by comparing answers (hidden tests).
         detail: What to keep beside the answer's score, e.g. the verdict.
     """
 
@@ -32,6 +33,7 @@ class Answered:
     text: str | None
     reference: str | None = None
     outage: str | None = None
+    is_right: bool | None = None
     detail: dict[str, str] | None = None
 
 
@@ -60,7 +62,8 @@ def score_answers(
     """
     shard = list(samples)
     raws = [None if one.text is None else parse(one.text) for one in shard]
-    forms = canonical_map([*raws, *(one.reference for one in shard)], canonical)
+    compared = [one.reference for one in shard if one.is_right is None]
+    forms = canonical_map([*raws, *compared], canonical)
     for one, raw in zip(shard, raws, strict=True):
         answer = None if raw is None else forms[raw]
         detail = dict(one.detail or {})
@@ -71,11 +74,15 @@ def score_answers(
             "detail": {} if one.outage else detail,
         }
         if one.reference is not None:
-            reference = forms[one.reference]
-            is_right = answer is not None and answer == reference
+            if one.is_right is None:
+                reference = forms[one.reference]
+                is_right = answer is not None and answer == reference
+                said = {"reference": reference}
+            else:
+                is_right, said = one.is_right, {}
             yield _row(run, round, one, "reference", version) | {
                 "value": None if one.outage else float(is_right),
-                "detail": {} if one.outage else {"reference": reference},
+                "detail": {} if one.outage else said,
             }
 
 

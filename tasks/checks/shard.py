@@ -6,7 +6,13 @@ from typing import cast
 
 from sandbox import Runner
 from storage import Warehouse
-from tasks.checks.execution import answered_by_programs, answered_by_texts, execute_samples
+from tasks.checks.execution import (
+    answered_by_functions,
+    answered_by_programs,
+    answered_by_texts,
+    execute_samples,
+)
+from tasks.checks.function_tests import HiddenTests
 from tasks.checks.scoring import score_answers
 from tasks.environments import Environment
 
@@ -21,7 +27,7 @@ def check_shard(
     round: int,
     part: str,
 ) -> int:
-    """Write `executions` (for programs) and `scores` for a part's samples; return their number.
+    """Write `executions` (where there is code) and `scores` for a part's samples; their number.
 
     Scores are written last: their shard says that it is done, and is not written again. Both stay
     shards until the stage seals them.
@@ -29,7 +35,7 @@ def check_shard(
     Args:
         warehouse: Holds the part of `samples`.
         environment: Parses answers.
-        box: An open sandbox; needed when the environment's answers are programs.
+        box: An open sandbox; needed when the environment's answers are run.
         references: Reference answer by prompt id, None where unknown.
         run: The run.
         round: Its round.
@@ -39,12 +45,21 @@ def check_shard(
     samples = warehouse.read("samples", **place).to_pylist()  # type: ignore[arg-type]
     if warehouse.has("scores", run=run, round=round, part=part):
         return len(samples)
-    if environment.answer_format == "program":
-        executions = list(execute_samples(cast(Runner, box), samples, run=run, round=round))
-        warehouse.write_shard("executions", executions, run=run, round=round, part=part)
-        answered = answered_by_programs(samples, executions, references)
-    else:
+    if environment.answer_format == "text":
         answered = answered_by_texts(samples, references)
+    else:
+        is_function = environment.answer_format == "function"
+        tests = {
+            id: HiddenTests.from_json(text)
+            for id, text in references.items()
+            if is_function and text is not None
+        }
+        executions = list(
+            execute_samples(cast(Runner, box), samples, run=run, round=round, tests=tests)
+        )
+        warehouse.write_shard("executions", executions, run=run, round=round, part=part)
+        pair = answered_by_functions if is_function else answered_by_programs
+        answered = pair(samples, executions, references)
     scores = list(
         score_answers(
             answered, environment.parse_answer, environment.canonical, run=run, round=round

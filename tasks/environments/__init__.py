@@ -21,8 +21,11 @@ ENVIRONMENTS = {
     "copy": "tasks.environments.length:CopyTask",
     "reverse": "tasks.environments.length:ReverseTask",
     "addition": "tasks.environments.length:AdditionTask",
+    "functions": "tasks.environments.functions:Functions",
     "gsm8k": "tasks.environments.gsm8k:GSM8K",
     "math": "tasks.environments.competition_math:CompetitionMath",
+    "humaneval": "tasks.environments.code_problems:HumanEval",
+    "mbpp": "tasks.environments.code_problems:MBPP",
     "jsonl": "tasks.environments.jsonl:Jsonl",
 }
 
@@ -43,7 +46,8 @@ def load_environment(name: str, options: Mapping[str, object] | None = None) -> 
         Traceback (most recent call last):
         ...
         tasks.errors.UnknownNameError: environment 'gsm9k': there are word_problems, copy, \
-reverse, addition, gsm8k, math, jsonl; or name a class of your own as 'module:Class'
+reverse, addition, functions, gsm8k, math, humaneval, mbpp, jsonl; \
+or name a class of your own as 'module:Class'
     """
     target = ENVIRONMENTS.get(name, name)
     module_name, _, class_name = target.partition(":")

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from tasks.errors import OptionError, UnknownNameError
 
-AnswerFormat = Literal["program", "text"]
+AnswerFormat = Literal["program", "function", "text"]
 Message = dict[str, str]
 Metadata = dict[str, str | int | float | bool | None]
 
@@ -48,7 +48,12 @@ class Environment(Protocol):
 
     @property
     def answer_format(self) -> AnswerFormat:
-        """`program`: a completion is a program whose output is the answer; `text`: it has it."""
+        """Where the answer is.
+
+        `program`: a completion is a program that prints it. `function`: it is a function, judged
+        by hidden tests, which are the problem's reference (`HiddenTests`). `text`: the completion
+        contains it.
+        """
 
     def problems(
         self,

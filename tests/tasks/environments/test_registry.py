@@ -14,7 +14,7 @@ from tasks.errors import OptionError, UnknownNameError
 def test_unknown_environment_lists_those_there_are() -> None:
     with pytest.raises(
         UnknownNameError,
-        match="there are word_problems, copy, reverse, addition, gsm8k, math, jsonl",
+        match="there are word_problems, copy, reverse, addition, functions, gsm8k, math, humaneval",
     ):
         load_environment("gsm9k")
 
@@ -34,7 +34,7 @@ def test_missing_module_of_ones_own_is_named() -> None:
         load_environment("no_such_module:Thing")
 
 
-@pytest.mark.parametrize("name", ["word_problems", "copy", "reverse", "addition"])
+@pytest.mark.parametrize("name", ["word_problems", "copy", "reverse", "addition", "functions"])
 def test_generated_environments_load_without_options(name: str) -> None:
     environment = load_environment(name)
     assert environment.name == name
