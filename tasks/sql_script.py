@@ -29,6 +29,7 @@ Value = str | int | float | bool
 ROWS_PER_PART = 100_000
 BYTES_PER_PART = 2**27  # a part ends sooner where texts are long: two of them are in memory
 ROWS_PER_BATCH = 4_096
+THREADS_PER_GIB = 2  # a thread's buffers can't be spilled: with more of them a query may not fit
 
 _DECLARATION = re.compile(
     r"^SET VARIABLE (?P<name>\w+) = (?P<default>.+?);[ ]*-- (?P<kind>[A-Z]+)"
@@ -162,6 +163,9 @@ def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.Duc
     connection = warehouse.connect()
     if memory_gib is not None:
         connection.execute(f"SET memory_limit = '{memory_gib * 1024:.0f}MiB'")
+        ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+        allowed = max(1, int(memory_gib * THREADS_PER_GIB))
+        connection.execute(f"SET threads = {min(threads, allowed)}")
     return connection
 
 

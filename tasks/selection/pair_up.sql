@@ -8,8 +8,8 @@
 -- random output can be), duplicate_text, no_counterpart, over_prompt_cap (in no pair).
 --
 -- Reads judged (sample, side, weight, margin, reason), candidates, samples, scores, votes, prompts.
--- Writes the temporary tables `matches` and `decisions` (sample, reason: null for a sample that is
--- used) and the temporary view `selected` with the columns of `pairs`.
+-- Writes the temporary tables `matches`, `decisions` (sample, reason: null for a sample that is
+-- used) and `whole_pairs`, and the temporary view `selected` with the columns of `pairs`.
 -- Needs: sample, side, weight, margin, reason
 -- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
@@ -117,7 +117,9 @@ SELECT j.sample, coalesce(j.reason, s.reason) AS reason
 FROM judged AS j
 LEFT JOIN sided AS s ON s.sample = j.sample;
 
-CREATE OR REPLACE TEMP VIEW selected AS
+-- From here on rows carry texts, so each join of them is a statement of its own: DuckDB spills one
+-- to disk, but several in one query hold more than the memory limit between them.
+CREATE OR REPLACE TEMP TABLE texts AS
 WITH used AS (
     SELECT sample FROM decisions WHERE reason IS NULL
 ),
@@ -138,42 +140,58 @@ ballots AS (
     SELECT id, prompt_id, answer
     FROM votes
     WHERE run = getvariable('run') AND round = getvariable('round')
-),
-texts AS (
-    SELECT
-        u.sample,
-        s.id,
-        s.prompt_id,
-        s.text,
-        coalesce(o.score_ids, []) AS score_ids,
-        list_filter([v.id], lambda x: x IS NOT NULL) AS vote_ids
-    FROM used AS u
-    JOIN samples AS s ON hash(s.id) = u.sample
-    LEFT JOIN opinions AS o ON o.sample = u.sample
-    LEFT JOIN ballots AS v ON v.prompt_id = s.prompt_id AND v.answer = o.answer
-    WHERE s.run = getvariable('run') AND s.round = getvariable('round')
 )
 SELECT
+    u.sample,
+    s.id,
+    s.prompt_id,
+    s.text,
+    coalesce(o.score_ids, []) AS score_ids,
+    list_filter([v.id], lambda x: x IS NOT NULL) AS vote_ids
+FROM used AS u
+JOIN samples AS s ON hash(s.id) = u.sample
+LEFT JOIN opinions AS o ON o.sample = u.sample
+LEFT JOIN ballots AS v ON v.prompt_id = s.prompt_id AND v.answer = o.answer
+WHERE s.run = getvariable('run') AND s.round = getvariable('round');
+
+CREATE OR REPLACE TEMP TABLE half_pairs AS
+SELECT m.rejected, m.weight, m.margin, c.* EXCLUDE (sample)
+FROM matches AS m
+JOIN texts AS c ON c.sample = m.chosen;
+
+CREATE OR REPLACE TEMP TABLE whole_pairs AS
+SELECT
+    c.* EXCLUDE (rejected, score_ids, vote_ids),
+    r.id AS rejected_id,
+    r.text AS rejected_text,
+    list_concat(c.score_ids, r.score_ids) AS score_ids,
+    list_concat(c.vote_ids, r.vote_ids) AS vote_ids
+FROM half_pairs AS c
+JOIN texts AS r ON r.sample = c.rejected;
+
+DROP TABLE texts;
+DROP TABLE half_pairs;
+
+CREATE OR REPLACE TEMP VIEW selected AS
+SELECT
     'pair-' || left(sha256(json_array(
-        'pair', getvariable('run'), getvariable('round'), getvariable('filter'), c.id, r.id
+        'pair', getvariable('run'), getvariable('round'), getvariable('filter'), c.id, rejected_id
     )::VARCHAR), 20) AS id,
     getvariable('run')::VARCHAR AS run,
     getvariable('round')::INTEGER AS round,
     c.prompt_id,
     p.messages AS prompt,
     [{'role': 'assistant', 'content': c.text}] AS chosen,
-    [{'role': 'assistant', 'content': r.text}] AS rejected,
-    m.weight,
-    m.margin,
+    [{'role': 'assistant', 'content': c.rejected_text}] AS rejected,
+    c.weight,
+    c.margin,
     1.0::DOUBLE AS soft_label,
     c.id AS chosen_sample_id,
-    r.id AS rejected_sample_id,
-    [c.id, r.id] AS sample_ids,
-    list_concat(c.score_ids, r.score_ids) AS score_ids,
-    list_concat(c.vote_ids, r.vote_ids) AS vote_ids
-FROM matches AS m
-JOIN texts AS c ON c.sample = m.chosen
-JOIN texts AS r ON r.sample = m.rejected
+    c.rejected_id AS rejected_sample_id,
+    [c.id, c.rejected_id] AS sample_ids,
+    c.score_ids,
+    c.vote_ids
+FROM whole_pairs AS c
 JOIN prompts AS p ON p.id = c.prompt_id
 WHERE p.run = getvariable('run') AND p.round = getvariable('round')
-ORDER BY c.prompt_id, c.id, r.id;
+ORDER BY c.prompt_id, c.id, c.rejected_id;
