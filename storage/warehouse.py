@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from storage import catalog, places, shards
-from storage.commit import publish_parquet, publish_text, sweep
+from storage.commit import publish_parquet, publish_tables, publish_text, sweep
 from storage.errors import WarehouseNotFoundError
 from storage.journal import Journal
 from storage.marker import MARKER, check_empty, check_marker, marker_text
@@ -167,6 +167,32 @@ class Warehouse:
         """
         target = self.part_path(table, run=run, round=round, part=part)
         return publish_parquet(self.root, target, to_arrow(table, rows, run=run, round=round))
+
+    def write_all(
+        self, table: str, pieces: Iterable[Rows], *, run: str, round: int, part: str
+    ) -> AnyPath:
+        """Commits rows that do not fit into memory as one part: a reader sees all or none.
+
+        Args:
+            table: Name of the table.
+            pieces: The rows, piece by piece, each as for `write`; no pieces make an empty part.
+            run: Name of the run.
+            round: Number of the round.
+            part: Name of the part; a part of the same name is replaced.
+
+        Returns:
+            The path of the committed file.
+
+        Raises:
+            UnknownTableError: If there is no such table.
+            PartitionError: If the run, round or part cannot be a name.
+            RowError: If a row does not fit the schema, or repeats an id of its piece; nothing is
+                written.
+            WarehouseFullError: If the disk is full; nothing is written.
+        """
+        target = self.part_path(table, run=run, round=round, part=part)
+        tables = (to_arrow(table, rows, run=run, round=round) for rows in pieces)
+        return publish_tables(self.root, target, schema_of(table), tables)
 
     def has(self, table: str, *, run: str, round: int, part: str) -> bool:
         """Returns whether a part is committed, by `write` or by `write_shard`.

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from storage import Warehouse
 from tasks.errors import DataFormatError, OptionError, SourceError, UnknownNameError
 
 Value = str | int | float | bool
-ROWS_PER_PART = 100_000
-BYTES_PER_PART = 2**27  # a part ends sooner where texts are long: two of them are in memory
+ROWS_PER_PIECE = 65_536  # a row group of the file
+BYTES_PER_PIECE = 2**27  # a piece ends sooner where texts are long: a few of them are in memory
 ROWS_PER_BATCH = 4_096
 THREADS_PER_GIB = 2  # a thread's buffers can't be spilled: with more of them a query may not fit
 
@@ -179,11 +180,11 @@ def write_query(
     round: int,
     part: str,
 ) -> int:
-    """Write a query's rows as parts `<part>-0000`, `-0001`, ... and return how many there are.
+    """Write a query's rows as the part `<part>-0000` and return how many there are.
 
-    Rows stream through in batches, so memory does not grow with their number: one part is written
-    while the query fills the next. Parts of the same name that an earlier call left beyond the last
-    one are emptied, and no rows still give one empty part: it says that the work was done.
+    A reader sees all of them or none. They stream through in pieces, so memory does not grow with
+    their number, and the query goes on while a piece is written. No rows still give an empty part:
+    it says that the work was done.
 
     Args:
         warehouse: Where to write.
@@ -192,40 +193,48 @@ def write_query(
         table: The table to write.
         run: The run that the rows belong to.
         round: Its round.
-        part: The prefix of the parts' names.
+        part: The prefix of the part's name.
     """
-    num_rows = num_parts = 0
-    with ThreadPoolExecutor(max_workers=1) as writer:
-        unfinished: Future[object] | None = None
-        for batch in _batches(connection, query):
+    num_rows = 0
+
+    def counted(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        nonlocal num_rows
+        for piece in pieces:
+            num_rows += piece.num_rows
             # The warehouse fills both in; comparing them row by row would cost seconds per million.
-            rows = batch.drop_columns(["run", "round"])
-            if unfinished is not None:
-                unfinished.result()
-            name = f"{part}-{num_parts:04d}"
-            unfinished = writer.submit(
-                warehouse.write, table, rows, run=run, round=round, part=name
-            )
-            num_rows += rows.num_rows
-            num_parts += 1
-        if unfinished is not None:
-            unfinished.result()
-    names = {own.name for own in warehouse.parts(table, run=run, round=round)}
-    last = re.compile(rf"{re.escape(part)}-(\d{{4,}})")
-    stale = {m.group() for m in map(last.fullmatch, names) if m and int(m[1]) >= num_parts}
-    for name in stale | ({f"{part}-0000"} if num_parts == 0 else set()):
-        warehouse.write(table, [], run=run, round=round, part=name)
+            yield piece.drop_columns(["run", "round"])
+
+    # Closed here, because where writing fails nobody else may use the connection meanwhile.
+    with closing(_ahead(connection, _pieces(connection, query))) as pieces:
+        name = f"{part}-0000"
+        warehouse.write_all(table, counted(pieces), run=run, round=round, part=name)
     return num_rows
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
+def _ahead(
+    connection: duckdb.DuckDBPyConnection, pieces: Iterator[pa.Table]
+) -> Generator[pa.Table, None, None]:
+    """Yields the pieces, each while a thread fetches the next one."""
+    with ThreadPoolExecutor(max_workers=1) as fetcher:
+        coming = fetcher.submit(next, pieces, None)
+        try:
+            while (piece := coming.result()) is not None:
+                coming = fetcher.submit(next, pieces, None)
+                yield piece
+        except (GeneratorExit, KeyboardInterrupt):
+            with suppress(duckdb.Error):  # it may be done just now
+                connection.interrupt()
+            raise
+
+
+def _pieces(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
     pending: list[pa.RecordBatch] = []
     num_rows = num_bytes = 0
     for batch in connection.sql(query).to_arrow_reader(ROWS_PER_BATCH):
         pending.append(batch)
         num_rows += batch.num_rows
         num_bytes += batch.nbytes
-        if num_rows >= ROWS_PER_PART or num_bytes >= BYTES_PER_PART:
+        if num_rows >= ROWS_PER_PIECE or num_bytes >= BYTES_PER_PIECE:
             yield pa.Table.from_batches(pending)
             pending, num_rows, num_bytes = [], 0, 0
     if num_rows:
