@@ -15,7 +15,7 @@ from rich.progress import Progress, TextColumn
 from flows.demo import collapse_loop, demo_loops, run_demo_loop
 from flows.errors import SettingError
 from flows.failure_lines import show_failures
-from flows.preflight import check_disk, check_evaluation, check_plan
+from flows.preflight import check_disk, check_evaluation, check_plan, read_selections
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.self_training import (
@@ -79,9 +79,10 @@ def run_demo(warehouse: Path, *, collapse: bool) -> list[LoopResult]:
 def check_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> None:
     """Refuse a loop that could only fail later; raises what `run_recipe` raises."""
     method = find_recipe(recipe)
+    run = loop.run or default_run(method, config, loop.base_model)
+    config = read_selections(config)
     note_bad_rows(check_plan(method, config))
     house = Warehouse.open(loop.warehouse)
-    run = loop.run or default_run(method, config, loop.base_model)
     with hold_run(house, run):
         base = resolve_model(house, loop.base_model)
         check_same_settings(house, method, config, loop.base_model, run)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from flows.errors import SettingError
-from flows.recipes.config import EvaluationSpec, PromptSpec, RecipeConfig
+from flows.recipes.config import EvaluationSpec, PromptSpec, RecipeConfig, SelectionRule
 from flows.recipes.recipe import Recipe
 from sandbox import open_sandbox
 from storage import Warehouse, WarehouseFullError
@@ -14,6 +14,7 @@ from tasks.engines import check_engine
 from tasks.environments import Environment, Problem, load_environment
 from tasks.errors import OptionError
 from tasks.selection import Selection, check_selections
+from tasks.sql_script import read_sql
 
 SPARE_MIB = 64  # tables, logs and DuckDB's spilling of a small round
 
@@ -46,6 +47,33 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
             "a recipe that needs none (see `selfloom recipes`)"
         )
     return environment
+
+
+def read_selections(config: RecipeConfig) -> RecipeConfig:
+    """Returns the settings with what the user's own .sql files hold now.
+
+    A run keeps these texts: editing a file does not change a run that goes on, and continuing
+    it with another text is refused like any other setting.
+
+    Args:
+        config: The settings; texts that they have already are kept.
+
+    Raises:
+        SourceError: A file can't be read.
+        DataFormatError: A file is not UTF-8.
+    """
+
+    def with_text(rule: SelectionRule) -> SelectionRule:
+        if rule.sql is not None or not rule.name.endswith(".sql"):
+            return rule
+        return rule.model_copy(update={"sql": read_sql(Path(rule.name).expanduser())})
+
+    spec = config.selection
+    changes = {
+        "rule": spec.rule and with_text(spec.rule),
+        "filters": [with_text(rule) for rule in spec.filters],
+    }
+    return config.model_copy(update={"selection": spec.model_copy(update=changes)})
 
 
 def check_evaluation(config: RecipeConfig) -> Environment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from flows.artifacts import publish_artifacts
 from flows.errors import RunConflictError
-from flows.preflight import check_plan
+from flows.preflight import check_plan, read_selections
 from flows.progress import say
 from flows.recipes import RECIPES, find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
@@ -23,6 +24,9 @@ from flows.training_round import RoundResult, training_round
 from storage import Warehouse
 from tasks.models import resolve_model
 from tasks.report import write_report
+from tasks.sql_script import SQL_DIGEST
+
+SHOWN_CHARACTERS = 120  # of a setting, in a message
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,15 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
 
     Raises:
         RunConflictError: The run exists with other settings, or another process works on it.
+        SourceError: A selection's file can't be read.
     """
     method = find_recipe(recipe)
     house = Warehouse.open(loop.warehouse)
     run = loop.run or default_run(method, config, loop.base_model)
+    config = read_selections(config)
     with hold_run(house, run):
         check_same_settings(house, method, config, loop.base_model, run)
+        note_other_sql(house, run)
         check_plan(method, config)
         results: list[RoundResult] = []
         rejected = 0
@@ -163,7 +170,26 @@ def _differences(before: object, now: object, path: str = "") -> Iterator[str]:
         for key in before.keys() | now.keys():
             yield from _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
     elif before != now:
-        yield f"{path}: {before!r} -> {now!r}"
+        yield f"{path}: {_shown(before)} -> {_shown(now)}"
+
+
+def _shown(value: object) -> str:
+    """A setting for a message; long texts, such as SQL, by their hash."""
+    text = repr(value)
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    return f"({len(text)} characters, hash {hashlib.sha256(text.encode()).hexdigest()[:8]})"
+
+
+def note_other_sql(house: Warehouse, run: str) -> None:
+    """Say where rounds that are done were made by other SQL files than this version's."""
+    kept = house.read("rounds", run=run, columns=["metrics"]).column("metrics").to_pylist()
+    others = {json.loads(metrics).get("sql_digest", SQL_DIGEST) for metrics in kept} - {SQL_DIGEST}
+    if others:
+        say(
+            f"note: selfloom's SQL files have changed since run {run!r} was started "
+            f"({', '.join(sorted(others))} -> {SQL_DIGEST}); rounds from here on follow the new"
+        )
 
 
 def publish(house: Warehouse, run: str) -> str:

@@ -24,6 +24,7 @@ from tasks.models import ModelRef, check_weights, incumbent_of, path_in_tables, 
 from tasks.monitors import monitor_round
 from tasks.monitors.signatures import chosen_logprob
 from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
+from tasks.sql_script import SQL_DIGEST
 from tasks.training import TrainedModel, train_model
 
 
@@ -321,7 +322,8 @@ def write_round(
         "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
         "config": stages.config.model_dump(mode="json"),
         "counts": _counts(stages),
-        "metrics": metrics,
+        # Which SQL voted and selected; the texts of the user's own files are in the config.
+        "metrics": metrics | {"sql_digest": SQL_DIGEST},
         "seconds": stages.seconds,
         "tokens": stages.tokens,
         "gate_verdict": verdict,

@@ -19,6 +19,8 @@ import duckdb
 from tasks.sql_script import load_script
 
 _SQL = Path(__file__).parent / "sql"
+_METRICS = load_script(_SQL / "round_metrics.sql")
+_VERDICTS = load_script(_SQL / "round_verdicts.sql")
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,10 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
         that wrote nothing.
     """
     parameters = {"run": run, "round": round}
-    cursor = con.execute(load_script(_SQL / "round_metrics.sql").bind(con, parameters))
+    cursor = con.execute(_METRICS.bind(con, parameters))
     names = [column[0] for column in cursor.description or []]
     (row,) = cursor.fetchall()
-    histogram = con.execute(load_script(_SQL / "round_verdicts.sql").bind(con, parameters))
+    histogram = con.execute(_VERDICTS.bind(con, parameters))
     verdicts = dict(histogram.fetchall())
     # Parallel sums of floats differ in their last bits; the same rows have to give the same
     # metrics.

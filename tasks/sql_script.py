@@ -12,6 +12,7 @@ defaults, and values that a caller gives take their place. Header comments of th
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Generator, Iterator, Mapping
@@ -126,16 +127,36 @@ def load_script(path: Path) -> SqlScript:
 
     Raises:
         SourceError: The file can't be read.
+        DataFormatError: It is not UTF-8.
+    """
+    return parse_script(path.stem, read_sql(path))
+
+
+def read_sql(path: Path) -> str:
+    """The text of a SQL file.
+
+    Raises:
+        SourceError: The file can't be read.
+        DataFormatError: It is not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise SourceError(f"{path}: can't be read: {error}") from error
     except UnicodeDecodeError as error:
         raise DataFormatError(f"{path}: not a UTF-8 text: {error}") from error
+
+
+def parse_script(name: str, text: str) -> SqlScript:
+    """The script that a text is.
+
+    Args:
+        name: Its name.
+        text: What its file holds.
+    """
     parameters = {match["name"]: _parameter(match) for match in _DECLARATION.finditer(text)}
     properties = {match["name"]: match["value"].strip() for match in _PROPERTY.finditer(text)}
-    return SqlScript(path.stem, _DECLARATION.sub("", text), parameters, properties)
+    return SqlScript(name, _DECLARATION.sub("", text), parameters, properties)
 
 
 def check_names(given: Mapping[str, object], *scripts: SqlScript) -> None:
@@ -239,6 +260,17 @@ def _pieces(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Ta
             pending, num_rows, num_bytes = [], 0, 0
     if num_rows:
         yield pa.Table.from_batches(pending)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.sql")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+SQL_DIGEST = _digest(Path(__file__).parent)
+"""Hash of all SQL files of `tasks`, as they were when this process started."""
 
 
 def _parameter(match: re.Match[str]) -> Parameter:

@@ -93,10 +93,14 @@ class SelectionRule(Settings):
     parameters: dict[str, ParameterValue] = Field(
         default_factory=dict, description="Its parameters; those left out have their defaults."
     )
+    sql: str | None = Field(
+        default=None,
+        description="What the .sql file holds. Empty: the run reads it once, when it starts.",
+    )
 
     def selection(self) -> Selection:
         """The rule as the selection stage takes it."""
-        return Selection(self.name, self.parameters)
+        return Selection(self.name, self.parameters, self.sql)
 
 
 class SelectionSpec(Settings):

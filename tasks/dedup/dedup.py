@@ -16,7 +16,7 @@ from tasks.dedup.skeletons import skeleton
 from tasks.dedup.spec import METHODS, DedupSpec, Method
 from tasks.sql_script import connect, load_script, write_query
 
-FOLDER = Path(__file__).parent
+_SCRIPTS = {path.stem: load_script(path) for path in sorted(Path(__file__).parent.glob("*.sql"))}
 REASONS: dict[Method, str] = {
     "exact": "exact_duplicate",
     "normalised": "normalised_duplicate",
@@ -68,13 +68,13 @@ def dedup(
     place: dict[str, object] = {"run": run, "round": round}
     dropped: dict[Method, int] = {}
     with connect(warehouse, memory_gib) as connection:
-        script = load_script(FOLDER / "samples.sql")
+        script = _SCRIPTS["samples"]
         connection.execute(script.bind(connection, {**place, "scope": spec.scope}))
         ((num_samples,),) = connection.execute("SELECT count(*) FROM pool").fetchall()
         for method in dict.fromkeys(spec.methods):
             _FINDERS[method](connection, method, spec)
             values = {**place, "filter": f"dedup_{method}", "reason": REASONS[method]}
-            query = load_script(FOLDER / "rejections.sql").bind(connection, values)
+            query = _SCRIPTS["rejections"].bind(connection, values)
             dropped[method] = write_query(
                 warehouse, connection, query, "rejections", run=run, round=round, part=_part(method)
             )
@@ -97,9 +97,9 @@ def _take_back(warehouse: Warehouse, methods: set[Method], run: str, round: int)
 
 def _by_text(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupSpec) -> None:
     connection.execute("DELETE FROM keys")
-    script = load_script(FOLDER / "text_keys.sql")
+    script = _SCRIPTS["text_keys"]
     connection.execute(script.bind(connection, {"method": method}))
-    connection.execute(load_script(FOLDER / "copies.sql").sql)
+    connection.execute(_SCRIPTS["copies"].sql)
 
 
 def _by_skeleton(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupSpec) -> None:
@@ -114,7 +114,7 @@ def _by_skeleton(connection: duckdb.DuckDBPyConnection, method: Method, spec: De
         connection.register("found", pa.concat_tables(batches))
         connection.execute("INSERT INTO keys FROM found WHERE key IS NOT NULL")
         connection.unregister("found")
-    connection.execute(load_script(FOLDER / "copies.sql").sql)
+    connection.execute(_SCRIPTS["copies"].sql)
 
 
 def _skeleton_key(text: str, role: str) -> str | None:
@@ -147,7 +147,7 @@ def _by_near(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupS
 
 
 def _by_heldout(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupSpec) -> None:
-    script = load_script(FOLDER / "heldout.sql")
+    script = _SCRIPTS["heldout"]
     connection.execute(script.bind(connection, {"num_words": spec.heldout_words}))
 
 

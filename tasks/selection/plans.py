@@ -13,10 +13,18 @@ from tasks.errors import (
     ReferencesNotAllowedError,
     UnknownNameError,
 )
-from tasks.sql_script import SqlScript, Value, check_names, load_script
+from tasks.sql_script import (
+    SqlScript,
+    Value,
+    check_names,
+    load_script,
+    parse_script,
+    read_sql,
+)
 
 FOLDER = Path(__file__).parent
-CANDIDATES = FOLDER / "candidates.sql"
+# Read with the code: an update during a run must not give it the SQL of another version.
+SCRIPTS = {path.stem: load_script(path) for path in sorted(FOLDER.glob("*.sql"))}
 SELECTIONS = (
     "confident_majority",
     "reference_correct",
@@ -42,10 +50,17 @@ _FILTER_HEADER = (
 
 @dataclass(frozen=True)
 class Selection:
-    """A selection or filter to run: a name or the path of a .sql file, and its parameters."""
+    """A selection or filter to run.
+
+    Attributes:
+        name: Its name, or the path of a .sql file of your own.
+        parameters: Its parameters; those left out have their defaults.
+        sql: What the file holds; None to read it now.
+    """
 
     name: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    sql: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,23 +122,22 @@ def plan_filters(filters: Sequence[Selection], allow_references: bool) -> list[P
 
 
 def _plan_selection(selection: Selection, allow_references: bool) -> Plan:
-    path, rule = _load("selection", selection.name, SELECTIONS)
-    table, last_name = rule.properties.get("Table"), rule.properties.get("Before")
-    last_path = FOLDER / (last_name or "")
+    path, rule = _load("selection", selection, SELECTIONS)
+    table = rule.properties.get("Table")
+    last = SCRIPTS.get(rule.properties.get("Before", "").removesuffix(".sql"))
     if (
         table not in TRAINING_TABLES
-        or not last_path.is_file()
+        or last is None
         or rule.properties.get("References") not in ("yes", "no")
         or not rule.names("Columns")
     ):
         raise DataFormatError(f"{path}: {_HEADER}")
-    last = load_script(last_path)
     parameters = _parameters("selection", selection, rule, allow_references)
     return Plan(rule.name, path, table, "judged", rule, last, parameters)
 
 
 def _plan_filter(selection: Selection, allow_references: bool) -> Plan:
-    path, rule = _load("filter", selection.name, FILTERS)
+    path, rule = _load("filter", selection, FILTERS)
     if (
         rule.properties.get("Table") != "candidates"
         or rule.properties.get("References") not in ("yes", "no")
@@ -134,17 +148,18 @@ def _plan_filter(selection: Selection, allow_references: bool) -> Plan:
     return Plan(rule.name, path, "candidates", "dropped", rule, None, parameters)
 
 
-def _load(kind: str, name: str, known: tuple[str, ...]) -> tuple[Path, SqlScript]:
-    if name.endswith(".sql"):
-        path = Path(name).expanduser()
-    elif name in known:
-        path = FOLDER / f"{name}.sql"
-    else:
+def _load(kind: str, selection: Selection, known: tuple[str, ...]) -> tuple[Path, SqlScript]:
+    name = selection.name
+    if name in known and selection.sql is None:
+        return FOLDER / f"{name}.sql", SCRIPTS[name]
+    if not name.endswith(".sql"):
         raise UnknownNameError(
             f"{kind} {name!r}: there are {', '.join(known)}; "
             "or give the path of a .sql file of your own"
         )
-    return path, load_script(path)
+    path = Path(name).expanduser()
+    text = read_sql(path) if selection.sql is None else selection.sql
+    return path, parse_script(path.stem, text)
 
 
 def _parameters(

@@ -8,8 +8,8 @@ import duckdb
 
 from storage import TABLES
 from tasks.errors import DataFormatError
-from tasks.selection.plans import CANDIDATES, Plan, Selection, plan_filters, plan_selections
-from tasks.sql_script import SqlScript, load_script
+from tasks.selection.plans import SCRIPTS, Plan, Selection, plan_filters, plan_selections
+from tasks.sql_script import SqlScript
 
 _TYPES = {"sample": ("UBIGINT",), "side": ("VARCHAR",), "reason": ("VARCHAR",)}
 _NUMBERS = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
@@ -62,7 +62,7 @@ def find_candidates(
     if not allow_references:
         _hide_references(connection)
     values = {**place, "use_references": allow_references}
-    connection.execute(load_script(CANDIDATES).bind(connection, values))
+    connection.execute(SCRIPTS["candidates"].bind(connection, values))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE filtered (sample UBIGINT, filter VARCHAR, reason VARCHAR)"
     )

@@ -14,7 +14,7 @@ import duckdb
 from storage import TRAINING_TABLES, Warehouse
 from tasks.errors import DataFormatError, OptionError
 from tasks.selection.plans import (
-    FOLDER,
+    SCRIPTS,
     SELECTIONS,
     Plan,
     Selection,
@@ -22,7 +22,7 @@ from tasks.selection.plans import (
     plan_selections,
 )
 from tasks.selection.rules import count, find_candidates, run_filter, run_rule
-from tasks.sql_script import connect, load_script, write_query
+from tasks.sql_script import connect, write_query
 
 REJECTIONS_PART = "selection"
 
@@ -116,7 +116,7 @@ def select(
             _run_plan(warehouse, connection, plan, place, position)
             for position, plan in enumerate(plans)
         ]
-        connection.execute(load_script(FOLDER / "rejections.sql").bind(connection, place))
+        connection.execute(SCRIPTS["rejections"].bind(connection, place))
         num_rejected = write_query(
             warehouse,
             connection,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.errors import SettingError
-from flows.preflight import check_plan
+from flows import self_training, training_round
+from flows.errors import RunConflictError, SettingError
+from flows.preflight import check_plan, read_selections
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
+from flows.self_training import check_same_settings
 from flows.stages import Stages, drop_copies, select_rows
 from storage import Warehouse
 from tasks.dedup import METHODS
@@ -22,8 +25,9 @@ from tasks.errors import (
     SourceError,
     UnknownNameError,
 )
-from tasks.models import ModelRef
+from tasks.models import ModelRef, resolve_model
 from tasks.selection import FILTERS, SELECTIONS, Selection
+from tasks.sql_script import SQL_DIGEST
 from tests.flows.conftest import tiny_config
 from tests.tasks.selection.rounds import RUN, right, write_round, wrong
 
@@ -42,6 +46,14 @@ SELECT
     CASE WHEN length(s.text) < getvariable('min_characters') THEN 'short' END AS reason
 FROM candidates AS c JOIN samples AS s ON s.id = c.sample_id
 WHERE s.run = getvariable('run') AND s.round = getvariable('round');
+"""
+
+DROP = """-- Filter: drops answers that are wrong by our own taste.
+-- Table: candidates
+-- References: no
+-- Columns: sample, reason
+CREATE OR REPLACE TEMP TABLE dropped AS
+SELECT sample, 'too_wrong' AS reason FROM candidates WHERE answer = '2';
 """
 
 
@@ -135,6 +147,60 @@ def test_the_settings_own_selection_takes_the_place_of_the_recipes(
         ("length_band", "too_long"),
         ("longest", "short"),
     ]
+
+
+def test_a_run_keeps_the_text_that_its_file_had_at_the_start(tmp_path: Path, own: Path) -> None:
+    mine = tmp_path / "drop.sql"
+    mine.write_text(DROP)
+    selection = {"rule": {"name": str(own)}, "filters": [{"name": str(mine)}]}
+    config = read_selections(tiny_config("lmsi", selection=selection))
+    assert config.selection.rule is not None and config.selection.rule.sql == OWN
+    assert [one.sql for one in config.selection.filters] == [DROP]
+    assert read_selections(config) == config  # and no other file is read again
+    for path in (own, mine):
+        path.write_text("CREATE UR")
+    check_plan(find_recipe("lmsi"), config)
+    stages = stages_with(tmp_path, config)
+    write_round(stages.warehouse, [[*right("abc", "b"), *wrong("defg")]])
+    select_rows.fn(stages, [])
+    rejected = stages.warehouse.read("rejections", run=RUN).to_pylist()
+    assert sorted((row["filter"], row["reason"]) for row in rejected) == [
+        ("drop", "too_wrong"),
+        ("longest", "short"),
+    ]
+    with pytest.raises(SourceError, match="can't be read"):
+        read_selections(tiny_config("lmsi", selection={"rule": {"name": "none.sql"}}))
+
+
+def test_a_run_is_not_continued_with_another_text(tmp_path: Path, own: Path) -> None:
+    plain = tiny_config("lmsi", selection={"rule": {"name": str(own)}})
+    config = read_selections(plain)
+    house, lmsi = Warehouse.open(tmp_path / "w"), find_recipe("lmsi")
+    base = resolve_model(house, "seed:copy")
+    stages = Stages(house, lmsi, config, load_environment("copy"), RUN, 0, base, base, 0)
+    training_round.write_round(stages, base, "none", [], [], {"headroom": {}})
+    (row,) = house.read("rounds").to_pylist()
+    assert json.loads(row["config"])["selection"]["rule"]["sql"] == OWN
+    assert json.loads(row["metrics"]) == {"headroom": {}, "sql_digest": SQL_DIGEST}
+    check_same_settings(house, lmsi, read_selections(plain), "seed:copy", RUN)
+    own.write_text(OWN.replace("min_characters = 2", "min_characters = 3"))
+    message = r"selection.rule.sql: \(\d+ characters, hash \w+\) -> \(\d+ .*; continue it"
+    with pytest.raises(RunConflictError, match=message):
+        check_same_settings(house, lmsi, read_selections(plain), "seed:copy", RUN)
+
+
+def test_rounds_made_by_other_sql_files_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(self_training, "say", said.append)
+    stages = stages_with(tmp_path, tiny_config("lmsi"))
+    training_round.write_round(stages, None, "none", [], [], {})
+    self_training.note_other_sql(stages.warehouse, RUN)
+    assert said == []
+    monkeypatch.setattr(self_training, "SQL_DIGEST", "newer")
+    self_training.note_other_sql(stages.warehouse, RUN)
+    assert len(said) == 1 and f"({SQL_DIGEST} -> newer)" in said[0]
 
 
 def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
