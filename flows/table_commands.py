@@ -160,7 +160,9 @@ def report(
     "selfloom export what-it-saw --model my-run-r2 --test-share 0.05",
 )
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder of the dataset; must be free.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the dataset, or s3:// URL; must be free.")
+    ],
     run: Annotated[
         str | None, typer.Option(help="Run whose rows to take.", show_default="all runs")
     ] = None,

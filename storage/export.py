@@ -6,7 +6,9 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +20,8 @@ import pyarrow.parquet as pq
 from storage.catalog import quoted
 from storage.compare import table_hash
 from storage.errors import ExportError
-from storage.export_card import CardFields, Config, collect_origin, write_card
+from storage.export_card import CARD, CardFields, Config, collect_origin, write_card
+from storage.places import AnyPath, place_of, upload
 from storage.rows import schema_of
 from storage.schemas import TRAINING_TABLES
 from storage.snapshots import find_snapshot
@@ -35,7 +38,7 @@ _SPLIT_NAMES = {"heldout": "test", "evaluate": "test", "imported": "train"}
 class ExportReport(NamedTuple):
     """What an export wrote."""
 
-    folder: Path
+    folder: AnyPath
     configs: tuple[Config, ...]
 
 
@@ -75,12 +78,12 @@ def export_dataset(
 ) -> ExportReport:
     """Writes a dataset folder: `<table>/<split>-*.parquet`, README.md, selfloom.json.
 
-    The folder appears whole or not at all. The same rows give the same files, whatever parts of
-    the warehouse they lie in.
+    The folder appears whole or not at all; in an object store file by file, the card last. The
+    same rows give the same files, whatever parts of the warehouse they lie in.
 
     Args:
         warehouse: Warehouse with the rows.
-        folder: Folder to create; must be free or empty.
+        folder: Folder to create, or its URL in an object store; must be free or empty.
         spec: What to export.
         card: What only the user knows about the dataset.
 
@@ -88,16 +91,14 @@ def export_dataset(
         ExportError: If the folder is not free, a share is out of range, or there are no rows.
         UnknownTableError: If there is no such table.
         SnapshotNotFoundError: If the model was trained on no frozen table.
+        MissingPackageError: If a package for the object store is missing.
     """
-    target = Path(folder).expanduser().resolve()
+    target = place_of(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ExportError(f"{target} is not free; give a new or empty folder")
     if not 0 <= spec.test_share < 1:
         raise ExportError(f"test_share={spec.test_share}; expected a share from 0 to below 1")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        unfinished.mkdir()
+    with _unfinished(target) as unfinished:
         with warehouse.connect() as connection:
             configs = []
             for source in _sources(warehouse, spec):
@@ -111,14 +112,35 @@ def export_dataset(
                     f"{spec.rounds or '(any)'}; FROM rounds_overview counts the rows there are"
                 )
             run, rounds = _rounds(warehouse, connection, spec)
-            origin = collect_origin(connection, warehouse.root, run, rounds)
+            origin = collect_origin(connection, warehouse.place, run, rounds)
         write_card(unfinished, card, configs, origin)
-        if target.is_dir():
-            target.rmdir()
-        os.replace(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _finish(unfinished, target)
     return ExportReport(target, tuple(configs))
+
+
+@contextmanager
+def _unfinished(target: AnyPath) -> Iterator[Path]:
+    """Yields an empty local folder, beside the target if that is local; it is gone afterwards."""
+    if isinstance(target, Path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    parent = target.parent if isinstance(target, Path) else Path(tempfile.gettempdir())
+    folder = parent / f".{target.name}.{secrets.token_hex(6)}.tmp"
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _finish(unfinished: Path, target: AnyPath) -> None:
+    if not isinstance(target, Path):
+        files = [path for path in unfinished.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: (path.name == CARD, path)):
+            upload(path, target / path.relative_to(unfinished).as_posix())
+        return
+    if target.is_dir():
+        target.rmdir()
+    os.replace(unfinished, target)
 
 
 def _sources(warehouse: Warehouse, spec: ExportSpec) -> Iterator[_Source]:

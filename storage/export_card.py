@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from storage.places import AnyPath
 from storage.schemas import SCHEMA_VERSION, TABLES, TRAINING_TABLES, doc_of
+
+CARD = "README.md"
+"""The file that says what a dataset is: it makes the folder one."""
 
 _SHOWN_CHARACTERS = 160
 _SHOWN_ROWS = 50
@@ -62,13 +66,16 @@ class Origin:
 
 
 def collect_origin(
-    connection: duckdb.DuckDBPyConnection, root: Path, run: str | None, rounds: Sequence[int] | None
+    connection: duckdb.DuckDBPyConnection,
+    place: AnyPath,
+    run: str | None,
+    rounds: Sequence[int] | None,
 ) -> Origin:
     """Returns where the rows of a run come from.
 
     Args:
         connection: Connection with the views of the warehouse.
-        root: Folder of the warehouse.
+        place: Folder of the warehouse, local or in an object store.
         run: Run to describe; None for all runs.
         rounds: Rounds to describe; None for all rounds.
     """
@@ -107,7 +114,7 @@ def collect_origin(
     for row in models:
         # A path of this machine says nothing to who reads the card.
         path = row.pop("path")
-        row["license"] = _license_of(root / path) if path is not None else None
+        row["license"] = _license_of(place, path) if path is not None else None
     return Origin(told, generation, models)
 
 
@@ -134,7 +141,7 @@ def write_card(folder: Path, card: CardFields, configs: Sequence[Config], origin
         configs=[_config_yaml(config, number == 0) for number, config in enumerate(configs)],
     )
     body = "\n\n".join(_sections(card, configs, origin))
-    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{body}\n", encoding="utf-8")
+    (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n{body}\n", encoding="utf-8")
     details = {
         "format": "selfloom-export",
         "schema_version": SCHEMA_VERSION,
@@ -266,12 +273,14 @@ def _without_folders(value: object) -> object:
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
 
 
-def _license_of(folder: Path) -> str | None:
+def _license_of(place: AnyPath, path: str) -> str | None:
     """Returns the licence that the card in a model's folder states, if there is one."""
     from huggingface_hub import ModelCard
 
+    folder = Path(path) if Path(path).is_absolute() else place / path
     try:
-        stated = ModelCard.load(folder / "README.md").data.license
+        card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    stated = card.data.get("license")
     return None if stated is None else str(stated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storage.errors import ExportError
+from storage.places import AnyPath
 
 
 def check_token() -> None:
@@ -22,7 +23,7 @@ def check_token() -> None:
         )
 
 
-def push_to_hub(folder: Path, repository: str, *, private: bool = True) -> str:
+def push_to_hub(folder: AnyPath, repository: str, *, private: bool = True) -> str:
     """Uploads a dataset folder in one commit and returns its address.
 
     Args:
@@ -31,8 +32,10 @@ def push_to_hub(folder: Path, repository: str, *, private: bool = True) -> str:
         private: Whether a new repository is private.
 
     Raises:
-        ExportError: If there is no token, or the hub refuses.
+        ExportError: If there is no token, the folder is in an object store, or the hub refuses.
     """
+    if not isinstance(folder, Path):
+        raise ExportError(f"{folder} is not on this machine; export to a local folder to push it")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

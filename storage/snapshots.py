@@ -21,6 +21,7 @@ class Snapshot(NamedTuple):
     """Table of the rows: examples, pairs or labels."""
     hash: str
     path: Path
+    """Its file on this machine, copied from the object store if it has to be."""
 
 
 def find_snapshot(warehouse: Warehouse, name: str) -> Snapshot:
@@ -33,7 +34,7 @@ def find_snapshot(warehouse: Warehouse, name: str) -> Snapshot:
     Raises:
         SnapshotNotFoundError: If there is none, or several begin like this.
     """
-    folder = warehouse.root / "snapshots"
+    folder = warehouse.place / "snapshots"
     with warehouse.connect() as connection:
         rows = connection.execute(
             "SELECT DISTINCT snapshot_hash FROM models WHERE id = ?", [name]
@@ -55,7 +56,7 @@ def find_snapshot(warehouse: Warehouse, name: str) -> Snapshot:
             f"snapshot {name!r} {problem}; {folder} has {known or 'none'}; "
             "SELECT id, snapshot_hash FROM models lists those of models"
         )
-    path = folder / f"{hashes[0]}.parquet"
+    path = warehouse.fetch(warehouse.root / "snapshots" / f"{hashes[0]}.parquet")
     names = pq.read_schema(path).names
     table = "pairs" if "chosen" in names else "labels" if "label" in names else "examples"
     return Snapshot(table, hashes[0], path)

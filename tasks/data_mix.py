@@ -136,7 +136,7 @@ def freeze_mix(
     path = warehouse.root / "snapshots" / f"{snapshot}.parquet"
     if not path.is_file():
         publish_parquet(warehouse.root, path, rows)
-        warehouse.keep(path)
+    warehouse.keep(path)  # also one that was written just before a crash
     return FrozenTable(table, path, snapshot, rows.num_rows, dict(sorted(quotas.items())))
 
 

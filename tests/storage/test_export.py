@@ -1,6 +1,7 @@
 """Dataset folders: the same rows give the same files, and the card tells where they come from."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from storage import (
     Warehouse,
     export_dataset,
     find_snapshot,
+    push_to_hub,
     table_hash,
 )
 from storage.commit import publish_parquet
@@ -160,3 +162,38 @@ def test_a_failed_export_leaves_nothing(filled: Warehouse, tmp_path: Path) -> No
     with pytest.raises(ExportError, match="no rows in labels"):
         export_dataset(filled, tmp_path / "out", ExportSpec(tables=["labels"]), CARD)
     assert set(tmp_path.iterdir()) == before
+
+
+def test_snapshots_and_exports_need_nothing_of_the_machine_that_made_them(
+    filled: Warehouse, object_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{object_store}/{tmp_path.name}"
+    there = Warehouse.open(f"{url}/w")
+    for table in ("pairs", "samples", "rounds", "models"):
+        for part in filled.parts(table):
+            rows = filled.read(table, run=part.run, round=part.round, part=part.name)
+            there.write(table, rows, run=part.run, round=part.round, part=part.name)
+    for folder in ("snapshots", "models"):
+        shutil.copytree(filled.root / folder, there.root / folder, dirs_exist_ok=True)
+        there.keep(there.root / folder)
+    monkeypatch.setenv("SELFLOOM_CACHE", str(tmp_path / "elsewhere"))
+    there = Warehouse.open(f"{url}/w", create=False)
+    assert not (there.root / "models").exists() and not (there.root / "snapshots").exists()
+    for name, spec in {"rows": ExportSpec(run="r"), "seen": ExportSpec(model="m1")}.items():
+        export_dataset(filled, tmp_path / name, spec, CARD)
+        report = export_dataset(there, f"{url}/{name}", spec, CARD)
+        assert str(report.folder) == f"{url}/{name}"
+        here = tmp_path / f"{name}-again"
+        assert not isinstance(report.folder, Path)
+        report.folder.fs.get(report.folder.path, str(here), recursive=True)
+        assert files(here) == files(tmp_path / name)
+    assert b"| apache-2.0 |" in files(tmp_path / "rows")["README.md"]
+    # Reading a model's licence has not left half a model behind.
+    assert not there.model_path("m0").exists()
+    assert find_snapshot(there, "abcdef").path.is_relative_to(there.root)
+    with pytest.raises(SnapshotNotFoundError, match=r"s3://.*/snapshots has abcdef0123"):
+        find_snapshot(there, "000000")
+    with pytest.raises(ExportError, match="is not free"):
+        export_dataset(there, f"{url}/rows", ExportSpec(), CARD)
+    with pytest.raises(ExportError, match="is not on this machine"):
+        push_to_hub(report.folder, "me/it")
