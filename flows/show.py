@@ -253,13 +253,16 @@ def print_query(house: Warehouse, query: str, format: Format) -> None:
     sys.stdout.write(_CONTROLS.sub(lambda m: repr(m[0])[1:-1], text) if is_terminal else text)
 
 
-def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path) -> None:
-    """Write the report and print the tables of rounds."""
+def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path | None) -> None:
+    """Write the report, by default into the warehouse, and print the tables of rounds."""
     from tasks.report import write_report
 
     house = Warehouse.open(warehouse, create=False)
     print_rounds(house, runs)
-    typer.echo(f"Report: {write_report(house, output, runs)}")
+    written = write_report(house, output or house.root / "reports" / "report.html", runs)
+    if output is None:
+        house.keep(written)
+    typer.echo(f"Report: {written}")
 
 
 def show_recipes(settings: str | None) -> None:

@@ -41,7 +41,11 @@ def show_export(report: ExportReport) -> None:
     typer.echo(f"Dataset:  {report.folder}")
     typer.echo("Load it:")
     for own in report.configs:
-        typer.echo(f'  datasets.load_dataset("{report.folder}", "{own.table}")')
+        # A whole dataset is loaded from a local folder only.
+        files = {split: f"{report.folder}/{own.table}/{split}-*.parquet" for split in own.rows}
+        is_local = isinstance(report.folder, Path)
+        call = f'"{report.folder}", "{own.table}"' if is_local else f'"parquet", data_files={files}'
+        typer.echo(f"  datasets.load_dataset({call})")
 
 
 def show_diff(warehouse: Path, first: str, second: str, limit: int, as_json: bool) -> None:

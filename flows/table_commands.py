@@ -151,7 +151,7 @@ def report(
     """Write the HTML report of a warehouse and print its tables of rounds."""
     from flows.show import show_report
 
-    show_report(warehouse, run, output or warehouse / "reports" / "report.html")
+    show_report(warehouse, run, output)
 
 
 @tables.command(

@@ -192,6 +192,25 @@ def test_vote_pairs(prompts: Prompts, share: float, most: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
+@given(PROMPTS, st.integers(1, 20), st.booleans())
+def test_reference_pairs(prompts: Prompts, most: int, unparsed_is_wrong: bool) -> None:
+    found, rows = decide(
+        prompts, "reference_pairs", max_pairs=most, unparsed_is_wrong=unparsed_is_wrong
+    )
+    pairs = pairs_of(rows, prompts)
+    unparsed = ("no_answer", "execution_") if unparsed_is_wrong else ()
+    for p, own in enumerate(prompts):
+        sides = {
+            i: "chosen" if own[i].is_right else "rejected"
+            for i in candidates(own)
+            if (reason := useless(own[i])) is None or reason.startswith(unparsed)
+        }
+        assert pairs[p] == pair_up(p, own, sides, most)
+        used = {i for pair in pairs[p] for i in pair}
+        assert {i for i in candidates(own) if found[p, i] is None} == used
+
+
+@settings(max_examples=20, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 1.0]), st.integers(1, 20), st.booleans())
 def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bool) -> None:
     _, rows = decide(
