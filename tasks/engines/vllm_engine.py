@@ -20,6 +20,7 @@ _RESERVED = {
     "skip_tokenizer_init": "stop texts and structures need the tokenizer",
     "logprobs_mode": "log-probabilities are of the model's own distribution",
     "generation_config": "a request says how it is sampled",
+    "structured_outputs_config": "structures are the same for everybody",
     "load_format": "weights are read from safetensors files only",
     "enable_lora": "set lora_path",
     "max_lora_rank": "it is the adapter's own",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from vllm import EngineArgs, LLMEngine, RequestOutput
 from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput
 
-from tasks.engines.base import Completion, GenerationRequest, Messages, TokenScores, failed
+from tasks.engines.base import Completion, GenerationRequest, Messages, Structure, TokenScores, failed
 from tasks.engines.chat_format import encode_completion, encode_prompts, find_stop_tokens
 from tasks.engines.stop_texts import cut
 from tasks.engines.vllm_params import engine_arguments
@@ -178,13 +180,16 @@ class VllmModel:
         is_stopped = sample.finish_reason == "stop"
         if is_stopped and tokens[-1] in self._stop_tokens:
             tokens.pop()
-        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        text = cut(self._tokenizer.decode(tokens, skip_special_tokens=True), request.stop)
+        if is_stopped and request.structure is not None and not _fits(text, request.structure):
+            error = f"invalid_structure: the sample ended as {text!r}; the vocabulary may lack more"
+            return failed(request, error)[index]
         total = math.fsum(logprobs) if logprobs else None
         return Completion(
             request_id=request.id,
             index=index,
             seed=request.seed + index,
-            text=cut(text, request.stop),
+            text=text,
             num_tokens=num_tokens,
             finish_reason="stop" if is_stopped else "length",
             sum_logprob=total,
@@ -219,8 +224,26 @@ def _failure(request: GenerationRequest, outcome: RequestOutput | str) -> str | 
     if isinstance(outcome, str):
         return f"{kind}: {outcome}"
     if any(sample.finish_reason not in ("stop", "length") for sample in outcome.outputs):
-        return f"{kind}: vLLM gave the request up; its reason is in the engine's log"
+        return f"{kind}: vLLM could not go on with it; the vocabulary may lack what it needs"
     return None
+
+
+def _fits(text: str, structure: Structure) -> bool:
+    """Whether a text has a structure, as far as that is easily told.
+
+    vLLM ends a sample early where no token of the vocabulary goes on with the structure.
+    """
+    if structure.choices:
+        return text in structure.choices
+    try:
+        if structure.regex is not None:
+            return re.fullmatch(structure.regex, text) is not None
+        json.loads(text)
+    except re.error:
+        return True  # not an expression of Python's
+    except ValueError:
+        return False
+    return True
 
 
 def _token_scores(job: Job, outcome: RequestOutput | str) -> TokenScores:
