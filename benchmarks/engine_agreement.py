@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tasks.engines import Completion, Engine, GenerationRequest, TokenScores, open_engine
 from tasks.environments import Problem
 from tasks.environments.length import CopyTask
 from tasks.environments.word_problems import WordProblems
+from tasks.seed_models import seed_model_path
 
 TOLERANCE = 1e-3
 OPTIONS = {
@@ -52,7 +52,7 @@ def compare(model: str, num: int) -> bool:
     found: dict[str, tuple[list[Completion], list[TokenScores]]] = {}
     texts: list[str] | None = None
     for name, options in OPTIONS.items():
-        with open_engine(name, PROJECT / "tasks" / "seed_models" / model, options) as engine:
+        with open_engine(name, seed_model_path(model), options) as engine:
             found[name] = ask(engine, problems, texts)
         texts = [one.text for one in found[name][0]]
     ours, theirs = (found[name] for name in OPTIONS)

@@ -2,7 +2,7 @@
 
 Both get the same checkpoint, token ids, seeds and sampling settings, and are warm. The bare call is
 vLLM as it comes (engine core and worker in processes of their own), with all requests at once and
-encoded beforehand. The stage renders and encodes the chats, and its rows are durable in a warehouse.
+encoded beforehand. The stage renders and encodes the chats, and its rows are durable at the end.
 
 Run: python benchmarks/vllm_throughput.py --requests 2000 --samples 8 --runs 3
 """
@@ -15,8 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from transformers import AutoTokenizer
 from vllm import LLM, SamplingParams
@@ -27,10 +26,11 @@ from tasks.engines.chat_format import encode_prompts
 from tasks.environments import Problem
 from tasks.environments.word_problems import WordProblems
 from tasks.sampling import SampleKey, SamplingSpec, sample_seed, sample_shard
+from tasks.seed_models import seed_model_path
 
 GOAL = 0.95
 KEY = SampleKey("benchmark", 1, "train", "program", "seed")
-MODEL = PROJECT / "tasks" / "seed_models" / "programs"
+MODEL = seed_model_path("programs")
 
 
 def bare(llm: LLM, prompts: list[list[int]], params: list[SamplingParams]) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +35,7 @@ class VllmOptions(BaseModel):
 
     num_threads: int = Field(2, ge=1, description="CPU threads of the engine's process")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="data type of weights and cache; auto: as stored, float32 as bfloat16"
+        "auto", description="data type of weights and cache in memory; auto: as stored"
     )
     max_model_len: int | None = Field(
         None, ge=1, description="tokens of prompt and completion at most; none: the model's limit"
@@ -56,7 +56,9 @@ class VllmOptions(BaseModel):
         True, description="read a beginning that prompts share, and a prompt's n samples, once"
     )
     lora_path: str | None = Field(
-        None, description="folder of a LoRA adapter, served on top of the model"
+        None,
+        description="folder of a LoRA adapter, served on top of the model; a round takes none, "
+        "its weights are the model's own",
     )
     extra: dict[str, JsonValue] = Field(
         default_factory=dict, description="more of vLLM's EngineArgs, by their names"
@@ -115,7 +117,7 @@ def check_vllm() -> None:
     Raises:
         MissingPackageError: If it is not.
     """
-    found = importlib.util.find_spec("vllm")
+    found = find_spec("vllm")
     if found is None or found.origin is None:  # no origin: some folder named vllm
         raise MissingPackageError(
             "engine 'vllm' needs the package vllm, which is not installed; install Selfloom with "

@@ -16,7 +16,14 @@ from vllm import EngineArgs, LLMEngine, RequestOutput
 from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput
 
-from tasks.engines.base import Completion, GenerationRequest, Messages, Structure, TokenScores, failed
+from tasks.engines.base import (
+    Completion,
+    GenerationRequest,
+    Messages,
+    Structure,
+    TokenScores,
+    failed,
+)
 from tasks.engines.chat_format import encode_completion, encode_prompts, find_stop_tokens
 from tasks.engines.stop_texts import cut
 from tasks.engines.vllm_params import engine_arguments

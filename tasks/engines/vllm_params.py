@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from vllm import SamplingParams
@@ -35,7 +36,7 @@ def engine_arguments(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         cache_gib = _CPU_KV_CACHE_GIB
     arguments = {
         "model": path,
-        "dtype": options["dtype"],
+        "dtype": _stored_dtype(path) if options["dtype"] == "auto" else options["dtype"],
         "max_num_seqs": options["max_num_seqs"],
         "gpu_memory_utilization": options["gpu_memory_utilization"],
         "kv_cache_memory_bytes": None if cache_gib is None else int(cache_gib * 2**30),
@@ -64,6 +65,9 @@ def engine_arguments(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         rank = max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
         arguments["enable_lora"] = True
         arguments["max_lora_rank"] = min((r for r in _LORA_RANKS if r >= rank), default=rank)
+        if isinstance(targets := settings.get("target_modules"), list):
+            # Prepared for any adapter, the output layer can't read prompts' log-probabilities.
+            arguments["lora_target_modules"] = sorted(targets)
     return {**arguments, **options["extra"]}
 
 
@@ -106,6 +110,12 @@ def scoring_params() -> SamplingParams:
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
+
+
+def _stored_dtype(path: str) -> str:
+    """The data type that a model's config names; vLLM's own `auto` would halve float32."""
+    config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    return str(config.get("dtype") or config.get("torch_dtype") or "auto")
 
 
 def _structured(structure: Structure) -> StructuredOutputsParams:
