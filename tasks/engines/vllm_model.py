@@ -26,6 +26,7 @@ from tasks.engines.base import (
 )
 from tasks.engines.chat_format import encode_completion, encode_prompts, find_stop_tokens
 from tasks.engines.stop_texts import cut
+from tasks.engines.vllm_copies import EngineCopies
 from tasks.engines.vllm_params import engine_arguments
 from tasks.engines.vllm_queue import Job, VllmQueue
 
@@ -71,7 +72,11 @@ class VllmModel:
             options: The fields of `VllmOptions`.
         """
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        engine = LLMEngine.from_engine_args(EngineArgs(**engine_arguments(path, options)))
+        arguments = engine_arguments(path, options)
+        if options["data_parallel_size"] > 1:
+            engine = EngineCopies(arguments)
+        else:
+            engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         config = engine.vllm_config.model_config
         stop_tokens = find_stop_tokens(
             config.try_get_generation_config().get("eos_token_id"),
@@ -138,12 +143,12 @@ class VllmModel:
             finished = []
             for job, outcome in outcomes:
                 request = requests[job.place]
-                if error := _failure(request, outcome):
+                if error := outcome if isinstance(outcome, str) else _failure(outcome):
                     finished.append((job.place, failed(request, error)))
                     continue
                 if job.request is None:
                     group = groups[job.place]
-                    group.logprobs[job.index] = _token_scores(job, outcome).logprobs
+                    group.logprobs[job.sample] = _token_scores(job, outcome).logprobs
                 else:
                     group = groups[job.place] = _Group(job.tokens, outcome.outputs)
                     urgent += self._start_scoring(job, group)
@@ -167,7 +172,7 @@ class VllmModel:
             elif len(tokens) >= self._max_model_len:
                 group.logprobs[index] = []
             else:
-                jobs.append(Job(job.place, tokens, num_given=len(job.tokens), index=index))
+                jobs.append(Job(job.place, tokens, num_given=len(job.tokens), sample=index))
         return jobs
 
     def _completions(self, request: GenerationRequest, group: _Group) -> list[Completion]:
@@ -187,7 +192,7 @@ class VllmModel:
         is_stopped = sample.finish_reason == "stop"
         if is_stopped and tokens[-1] in self._stop_tokens:
             tokens.pop()
-        text = cut(self._tokenizer.decode(tokens, skip_special_tokens=True), request.stop)
+        text = cut(str(self._tokenizer.decode(tokens, skip_special_tokens=True)), request.stop)
         if is_stopped and request.structure is not None and not _fits(text, request.structure):
             error = f"invalid_structure: the sample ended as {text!r}; the vocabulary may lack more"
             return failed(request, error)[index]
@@ -206,11 +211,9 @@ class VllmModel:
         )
 
 
-def _event(
-    name: str, groups: Iterable[tuple[int, Any]], num_done: int, num_total: int
-) -> dict[str, Any]:
+def _event(name: str, items: list[list[object]], num_done: int, num_total: int) -> dict[str, Any]:
     """An event of the worker's protocol."""
-    return {"event": name, "items": list(groups), "done": num_done, "total": num_total}
+    return {"event": name, "items": items, "done": num_done, "total": num_total}
 
 
 def _misfit(prompt: int, width: int, limit: int) -> str | None:
@@ -225,14 +228,12 @@ def _misfit(prompt: int, width: int, limit: int) -> str | None:
     return None
 
 
-def _failure(request: GenerationRequest, outcome: RequestOutput | str) -> str | None:
-    """Why there are no samples, None if there are."""
-    kind = "refused" if request.structure is None else "invalid_structure"
-    if isinstance(outcome, str):
-        return f"{kind}: {outcome}"
-    if any(sample.finish_reason not in ("stop", "length") for sample in outcome.outputs):
-        return f"{kind}: vLLM could not go on with it; the vocabulary may lack what it needs"
-    return None
+def _failure(outcome: RequestOutput) -> str | None:
+    """Why vLLM gave a request up, None if it did not."""
+    if all(sample.finish_reason in ("stop", "length") for sample in outcome.outputs):
+        return None
+    # The one reason: nothing in the vocabulary goes on with the structure.
+    return "invalid_structure: vLLM could not go on with it; the vocabulary may lack what it needs"
 
 
 def _fits(text: str, structure: Structure) -> bool:
@@ -256,6 +257,6 @@ def _fits(text: str, structure: Structure) -> bool:
 def _token_scores(job: Job, outcome: RequestOutput | str) -> TokenScores:
     """The log-probabilities of a scored prompt's last tokens."""
     if isinstance(outcome, str):
-        return TokenScores([], error=f"refused: {outcome}")
+        return TokenScores([], error=outcome)
     num_scored = len(job.tokens) - job.num_given
     return TokenScores(outcome.prompt_logprobs.logprobs[-num_scored:])

@@ -58,6 +58,9 @@ def engine_arguments(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         # vLLM 0.32 can't take back a random number on a CPU, which it does for a sample with a
         # seed whose prompt it reads in parts: "CPU Generator does not use offset".
         arguments["enable_chunked_prefill"] = False
+        # Only whole blocks are shared. vLLM's 128 tokens are longer than many a prompt; with 32,
+        # the least its CPU kernels like, 8 samples of short prompts took a quarter less time.
+        arguments["block_size"] = 32
     if options["max_model_len"] is not None:
         arguments["max_model_len"] = options["max_model_len"]
     if options["lora_path"] is not None:

@@ -14,6 +14,7 @@ from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
 
 from tasks.engines.base import GenerationRequest
+from tasks.engines.vllm_copies import EngineCopies
 from tasks.engines.vllm_params import sampling_params, scoring_params
 
 # Finished work is handed over at most this often: every time is one line through a pipe.
@@ -28,17 +29,17 @@ class Job(NamedTuple):
         tokens: Token ids, not empty.
         request: What to sample; None to score.
         num_given: To score: tokens before the scored ones, at least 1.
-        index: To score: which sample of its request it is.
+        sample: To score: which sample of its request it is.
     """
 
     place: int
     tokens: list[int]
     request: GenerationRequest | None = None
     num_given: int = 0
-    index: int = 0
+    sample: int = 0
 
 
-# What came out of a job: vLLM's answer, or why vLLM did not take it.
+# What came out of a job: vLLM's answer, or why vLLM did not take it as "kind: what happened".
 Outcome = tuple[Job, RequestOutput | str]
 
 
@@ -46,14 +47,18 @@ class VllmQueue:
     """Keeps vLLM's own queue filled, without putting everything into it at once."""
 
     def __init__(
-        self, engine: LLMEngine, stop_tokens: Collection[int], adapter: LoRARequest | None
+        self,
+        engine: LLMEngine | EngineCopies,
+        stop_tokens: Collection[int],
+        adapter: LoRARequest | None,
     ) -> None:
         """Take a started engine, the tokens that end a sample, and the adapter to serve."""
         self._engine = engine
         self._stop_tokens = stop_tokens
         self._adapter = adapter
         # As many samples wait as run, so that a finished one is followed at once.
-        self._max_in_flight = 2 * engine.vllm_config.scheduler_config.max_num_seqs
+        copies = engine.vllm_config.parallel_config.data_parallel_size
+        self._max_in_flight = 2 * copies * engine.vllm_config.scheduler_config.max_num_seqs
         self._names = map(str, count())
 
     def run(self, jobs: Iterable[Job], urgent: deque[Job]) -> Iterator[list[Outcome]]:
@@ -75,8 +80,9 @@ class VllmQueue:
                 if not running and not finished:
                     return
                 for output in self._engine.step() if running else ():
-                    if output.finished:
-                        finished.append((running.pop(output.request_id), output))
+                    # Of a job that was taken back, an output may still be on its way.
+                    if output.finished and (job := running.pop(output.request_id, None)):
+                        finished.append((job, output))
                 now = time.monotonic()
                 if finished and (not running or now - last >= _HANDOVER_S):
                     yield finished
@@ -98,12 +104,8 @@ class VllmQueue:
             try:
                 self._add(name, job)
             except Exception as error:
-                # The libraries that read structures raise anything.
-                is_constrained = job.request is not None and job.request.structure is not None
-                if not (is_constrained or isinstance(error, ValueError | VLLMClientError)):
-                    raise
+                refused.append((job, _refusal(job, error)))
                 self._engine.abort_request([name])
-                refused.append((job, str(error)))
             else:
                 running[name] = job
                 in_flight += job.request.n if job.request else 1
@@ -116,3 +118,14 @@ class VllmQueue:
         else:
             params = sampling_params(job.request, self._stop_tokens)
         self._engine.add_request(name, tokens_input(job.tokens), params, lora_request=self._adapter)
+
+
+def _refusal(job: Job, error: Exception) -> str:
+    """Why vLLM did not take a job; anything but the job's own fault is raised again."""
+    is_constrained = job.request is not None and job.request.structure is not None
+    # The libraries that read structures raise anything; other checks name what they refuse.
+    if is_constrained and getattr(error, "parameter", None) is None:
+        return f"invalid_structure: {error}"
+    if isinstance(error, ValueError | VLLMClientError):
+        return f"refused: {error}"
+    raise error

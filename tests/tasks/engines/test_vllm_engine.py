@@ -174,7 +174,7 @@ def test_a_request_that_cannot_be_served_is_an_error_of_its_own(engine):
     ]
     requests = [
         replace(long, max_new_tokens=100_000),
-        replace(hot, temperature=3.0),
+        replace(hot, temperature=3.0, structure=Structure(choices=("a", "b"))),
         *(replace(request, structure=own) for request, own in zip(bad, broken, strict=True)),
         fine,
     ]
@@ -205,6 +205,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(engine):
 
 
 def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
+    import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -212,7 +213,7 @@ def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(MODEL), settings)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
-            parameter.data.normal_(std=0.05)
+            torch.nn.init.normal_(parameter, std=0.05)
     adapted.save_pretrained(tmp_path / "adapter")
     merged = shutil.copytree(MODEL, tmp_path / "merged")
     adapted.merge_and_unload().save_pretrained(merged)
