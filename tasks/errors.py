@@ -27,6 +27,10 @@ class OptionError(TaskError, ValueError):
     """An option or a parameter outside its range, or two that contradict each other."""
 
 
+class MissingPackageError(TaskError, ImportError):
+    """An optional package that something asked for needs is not installed."""
+
+
 class ReferencesNotAllowedError(TaskError, PermissionError):
     """A selection asked for reference answers in a recipe that does not declare labels."""
 

@@ -28,6 +28,7 @@ from tasks.errors import OptionError, UnknownNameError
 
 if TYPE_CHECKING:
     from tasks.engines.transformers_engine import TransformersOptions
+    from tasks.engines.vllm_engine import VllmOptions
 
 __all__ = [
     "ENGINES",
@@ -62,12 +63,30 @@ def _open_transformers(model_path: str | Path, options: Options) -> Engine:
     return TransformersEngine(model_path, _transformers_options(options))
 
 
+def _vllm_options(options: Options) -> VllmOptions:
+    from tasks.engines.vllm_engine import VllmOptions, check_vllm
+
+    check_vllm()
+    values = options.model_dump() if isinstance(options, BaseModel) else dict(options or {})
+    return VllmOptions.model_validate(values)
+
+
+def _open_vllm(model_path: str | Path, options: Options) -> Engine:
+    from tasks.engines.vllm_engine import VllmEngine
+
+    return VllmEngine(model_path, _vllm_options(options))
+
+
 # Name -> opener. An opener imports its engine itself, so that a missing optional package only
 # matters to those who ask for that engine.
 ENGINES: dict[str, Callable[[str | Path, Options], Engine]] = {
     "transformers": _open_transformers,
+    "vllm": _open_vllm,
 }
-_OPTIONS: dict[str, Callable[[Options], BaseModel]] = {"transformers": _transformers_options}
+_OPTIONS: dict[str, Callable[[Options], BaseModel]] = {
+    "transformers": _transformers_options,
+    "vllm": _vllm_options,
+}
 
 
 def check_engine(name: str, options: Options = None) -> None:
@@ -79,6 +98,7 @@ def check_engine(name: str, options: Options = None) -> None:
 
     Raises:
         UnknownNameError: If there is no engine of that name.
+        MissingPackageError: If the engine's package is not installed.
         OptionError: If an option is unknown or out of range.
     """
     if name not in ENGINES:
@@ -106,6 +126,7 @@ def open_engine(name: str, model_path: str | Path, options: Options = None) -> E
 
     Raises:
         UnknownNameError: If there is no engine of that name.
+        MissingPackageError: If the engine's package is not installed.
         OptionError: If an option is unknown or out of range.
         ModelFolderError: If the folder lacks something that loading needs.
         EngineError: If the engine's process does not come up.

@@ -8,7 +8,7 @@ completion is its content and the end-of-sequence token.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, cast
 
 from transformers import PreTrainedTokenizerBase
@@ -43,6 +43,39 @@ def encode_prompts(
     ids = _encode(tokenizer, rendered)
     known = dict(zip(distinct, ids, strict=True))
     return [known[key] for key in keys]
+
+
+def encode_completion(
+    tokenizer: PreTrainedTokenizerBase, text: str, stop_tokens: Collection[int]
+) -> list[int]:
+    """Token ids of an answer, and the end-of-sequence token where there is one.
+
+    Args:
+        tokenizer: Its own end-of-sequence token is the one that is put.
+        text: The answer.
+        stop_tokens: The model's; the lowest is put where the tokenizer has none of its own.
+    """
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    if end is None and stop_tokens:
+        end = min(stop_tokens)
+    return ids if end is None else [*ids, end]
+
+
+def find_stop_tokens(*sources: int | Sequence[int] | None) -> frozenset[int]:
+    """The tokens that end a sample.
+
+    Args:
+        sources: The `eos_token_id` of the generation config, the config and the tokenizer; each
+            may name none, one or several.
+    """
+    found: set[int] = set()
+    for value in sources:
+        if isinstance(value, int):
+            found.add(value)
+        elif value is not None:
+            found.update(value)
+    return frozenset(found)
 
 
 def encode_rows(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.errors import ModelFolderError
 
@@ -87,6 +87,50 @@ def weight_hash(model_dir: str | Path) -> str:
                 digest.update(block)
                 left -= len(block)
     return digest.hexdigest()
+
+
+def adapted_weight_hash(model_dir: str | Path, adapter_dir: str | Path) -> str:
+    """The hash of a model's weights together with a LoRA adapter's weights and settings.
+
+    Args:
+        model_dir: The base model's folder.
+        adapter_dir: The adapter's folder, as `peft` saves it.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ModelFolderError: If either folder lacks something or is damaged.
+    """
+    settings = read_adapter_config(adapter_dir)
+    # Where the base lay when the adapter was trained says nothing about the weights.
+    settings.pop("base_model_name_or_path", None)
+    parts = [weight_hash(model_dir), weight_hash(adapter_dir), settings]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_adapter_config(adapter_dir: str | Path) -> dict[str, Any]:
+    """The settings of a LoRA adapter.
+
+    Args:
+        adapter_dir: A folder as `peft` saves it.
+
+    Raises:
+        ModelFolderError: If it is no folder with a LoRA adapter.
+    """
+    file = Path(adapter_dir).expanduser() / "adapter_config.json"
+    if not file.is_file():
+        raise ModelFolderError(
+            f"adapter folder {str(adapter_dir)!r} has no adapter_config.json; save the adapter "
+            "with `model.save_pretrained(folder)`"
+        )
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if settings.get("peft_type") != "LORA":
+        raise ModelFolderError(
+            f"{file} is of peft_type {settings.get('peft_type')!r}; only 'LORA' can be served"
+        )
+    _weight_files(file.parent)
+    return settings
 
 
 def _weight_files(folder: Path) -> list[Path]:

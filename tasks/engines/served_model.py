@@ -18,7 +18,7 @@ from transformers import (
 
 from tasks.engines.base import Completion, GenerationRequest, Messages, TokenScores, failed
 from tasks.engines.batching import Piece, plan_batches
-from tasks.engines.chat_format import encode_prompts
+from tasks.engines.chat_format import encode_completion, encode_prompts, find_stop_tokens
 from tasks.engines.decoding import Decoded, decode_batch, score_batch
 from tasks.engines.sampler import Row
 from tasks.engines.stop_texts import StopTexts, cut
@@ -39,7 +39,12 @@ class ServedModel:
         self._tokenizer = tokenizer
         self._rows_per_batch = rows_per_batch
         self._tokens_per_batch = tokens_per_batch
-        self._stop_tokens = _stop_tokens(model, tokenizer)
+        generation = model.generation_config
+        self._stop_tokens = find_stop_tokens(
+            generation.eos_token_id if generation else None,
+            model.config.eos_token_id,
+            tokenizer.eos_token_id,
+        )
         pad = tokenizer.pad_token_id
         self._pad_token = pad if pad is not None else min(self._stop_tokens, default=0)
 
@@ -116,7 +121,9 @@ class ServedModel:
     def score(self, pairs: Sequence[tuple[Messages, str]]) -> Iterator[dict[str, Any]]:
         """Events `scores` with (position, fields of `TokenScores`) of some pairs each."""
         prompts = encode_prompts(self._tokenizer, [messages for messages, _ in pairs])
-        completions = [self._encode_completion(text) for _, text in pairs]
+        completions = [
+            encode_completion(self._tokenizer, text, self._stop_tokens) for _, text in pairs
+        ]
         widths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
         refused = {
             i: error
@@ -142,14 +149,6 @@ class ServedModel:
             ]
             done = len(errors) + start
             yield {"event": "scores", "items": items, "done": done, "total": len(pairs)}
-
-    def _encode_completion(self, text: str) -> list[int]:
-        """Token ids of an answer and the end-of-sequence token where there is one."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        end = self._tokenizer.eos_token_id
-        if end is None and self._stop_tokens:
-            end = min(self._stop_tokens)
-        return ids if end is None else [*ids, end]
 
     def _refusal(self, request: GenerationRequest, length: int) -> str | None:
         """Why a request with a prompt of `length` tokens can't be served, None if it can."""
@@ -237,15 +236,3 @@ class ServedModel:
             mean_self_certainty=certainty if math.isfinite(certainty) else None,
             num_prompt_tokens=num_prompt_tokens,
         )
-
-
-def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a sample, by the generation config, the config and the tokenizer."""
-    found: set[int] = set()
-    generation = model.generation_config.eos_token_id if model.generation_config else None
-    for value in (generation, model.config.eos_token_id, tokenizer.eos_token_id):
-        if isinstance(value, int):
-            found.add(value)
-        elif value is not None:
-            found.update(value)
-    return frozenset(found)

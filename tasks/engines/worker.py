@@ -35,11 +35,20 @@ class WorkerModel(Protocol):
         ...
 
 
-def run_worker(load: Callable[[str, Mapping[str, Any]], WorkerModel]) -> None:
+def _base_weights(path: str, options: Mapping[str, Any]) -> str:
+    """The weights of an engine that serves the folder as it is."""
+    return weight_hash(path)
+
+
+def run_worker(
+    load: Callable[[str, Mapping[str, Any]], WorkerModel],
+    identify: Callable[[str, Mapping[str, Any]], str] = _base_weights,
+) -> None:
     """Load the model named on the command line and serve it until stdin ends.
 
     Args:
         load: Called with the model's folder and the engine's options.
+        identify: Called with the same; the hash of the weights that are served.
     """
     die_with_parent(int(sys.argv[3]))
     # Libraries print to stdout; the protocol keeps the real one for itself.
@@ -47,8 +56,9 @@ def run_worker(load: Callable[[str, Mapping[str, Any]], WorkerModel]) -> None:
     os.dup2(2, 1)
     source = os.fdopen(os.dup(0), "rb")
     try:
-        model = load(sys.argv[1], json.loads(sys.argv[2]))
-        _send(output, {"event": "ready", "weight_hash": weight_hash(sys.argv[1])})
+        path, options = sys.argv[1], json.loads(sys.argv[2])
+        model = load(path, options)
+        _send(output, {"event": "ready", "weight_hash": identify(path, options)})
         for line in source:
             _serve(model, json.loads(line), source, output)
     except BrokenPipeError:

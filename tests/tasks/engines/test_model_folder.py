@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tasks.engines import check_model_folder, weight_hash
+from tasks.engines.model_folder import adapted_weight_hash, read_adapter_config
 from tasks.errors import ModelFolderError
 
 
@@ -68,3 +69,31 @@ def test_damaged_weights_are_an_error(folder):
     file.write_bytes(b"\0" * 4)
     with pytest.raises(ModelFolderError, match="not a readable safetensors file"):
         weight_hash(folder)
+
+
+def save_adapter(folder, tensors, **settings):
+    folder.mkdir()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", **settings}))
+    return folder
+
+
+def test_the_hash_with_an_adapter_sees_base_adapter_and_settings(folder, tmp_path):
+    tensors = {"a": torch.ones(2, 2)}
+    adapter = save_adapter(tmp_path / "a", tensors, r=2, base_model_name_or_path="here")
+    moved = save_adapter(tmp_path / "b", tensors, r=2, base_model_name_or_path="there")
+    scaled = save_adapter(tmp_path / "c", tensors, r=2, lora_alpha=4)
+    other = save_adapter(tmp_path / "d", {"a": torch.zeros(2, 2)}, r=2)
+    own = adapted_weight_hash(folder, adapter)
+    assert adapted_weight_hash(folder, moved) == own
+    found = {own, weight_hash(folder), *(adapted_weight_hash(folder, x) for x in (scaled, other))}
+    assert len(found) == 4
+    with pytest.raises(ModelFolderError, match="adapter_config"):
+        adapted_weight_hash(folder, folder)
+
+
+def test_an_adapter_of_another_kind_is_refused(tmp_path):
+    adapter = save_adapter(tmp_path / "a", {"a": torch.ones(1)})
+    (adapter / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
+    with pytest.raises(ModelFolderError, match="only 'LORA'"):
+        read_adapter_config(adapter)
