@@ -56,7 +56,7 @@ class Place(NamedTuple):
         )
         if self.num_rows is None:
             return size
-        return round(size * self.num_rows / max(1, footer.num_rows))
+        return int(size * self.num_rows / max(1, footer.num_rows))
 
 
 def find(folder: AnyPath, pending: AnyPath, part: str) -> Place | None:
