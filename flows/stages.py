@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from prefect import task
@@ -18,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.estimates import show_estimate
 from flows.progress import stage_progress
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
@@ -30,6 +32,7 @@ from tasks.dedup import DedupReport, dedup
 from tasks.engines import Engine, open_engine
 from tasks.environments import Environment, Problem
 from tasks.errors import WeightsChangedError
+from tasks.estimate import Pace, probe_size
 from tasks.models import ModelRef, check_weights
 from tasks.sampling import SampleKey, SamplingSpec, sample_shard
 from tasks.selection import Selection, SelectionReport, select
@@ -57,6 +60,7 @@ class Stages:
         num_promoted: Rounds of the run that promoted a model so far.
         seconds: Seconds by stage.
         tokens: Generated tokens by stage.
+        is_estimated: Whether this process made the round's estimate.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Stages:
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
+        self.is_estimated = False
 
     def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
         """Draw train problems, ask the incumbent, and check every answer while it goes on."""
@@ -142,6 +147,7 @@ class Shard(NamedTuple):
     ask: Ask
     part: str
     problems: list[Problem]
+    is_probe: bool
 
 
 def answer(stages: Stages, *asks: Ask) -> None:
@@ -153,18 +159,22 @@ def answer(stages: Stages, *asks: Ask) -> None:
     with ExitStack() as stack:
         box: Runner | None = None
         engine: Engine | None = None
-        ends: list[PrefectFuture[None]] = []
+        ends: list[PrefectFuture[Any]] = []
         for segment in _segments(stages, asks):
             checks = []
             for shard in segment:
                 if _has(stages, "scores", shard.part):
                     continue
-                box = box or _open_box(stages, stack)
+                box, pace = box or _open_box(stages, stack), None
                 if not _has(stages, "samples", shard.part):
+                    start = time.monotonic()
                     engine = engine or stack.enter_context(_engine(stages, shard.ask.model))
-                    ask_shard(stages, shard, engine)
+                    start_s = time.monotonic() - start
+                    pace = ask_shard(stages, shard, engine)
                 references = {p.id: p.reference for p in shard.problems}
                 checks.append(check_part.submit(stages, box, references, shard.part))
+                if shard.is_probe and pace is not None:
+                    show_estimate(stages, shard, pace, start_s, checks[-1].result())
             parts = [shard.part for shard in segment]
             ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
         for end in ends:
@@ -182,10 +192,13 @@ def _segments(stages: Stages, asks: Sequence[Ask]) -> Iterator[list[Shard]]:
 
 
 def _shards(stages: Stages, ask: Ask) -> Iterator[Shard]:
-    size = stages.config.shard_size
-    for start in range(0, len(ask.problems), size):
-        part = f"{ask.prefix}-{start // size:04d}"
-        yield Shard(ask, part, ask.problems[start : start + size])
+    """The shards of an ask; of a round's large ask the first one is its probe."""
+    num, size = len(ask.problems), stages.config.shard_size
+    probe = probe_size(num, ask.sampling.n) if ask.purpose == "train" else 0
+    starts = [*([0] if probe else []), *range(probe, num, size)]
+    for number, (start, end) in enumerate(pairwise([*starts, num])):
+        part = f"{ask.prefix}-{number:04d}"
+        yield Shard(ask, part, ask.problems[start:end], is_probe=end == probe)
 
 
 def _has(stages: Stages, table: str, part: str) -> bool:
@@ -271,8 +284,9 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
 
 
 @task(name="sample shard", task_run_name="sample {shard.part}", cache_policy=NO_CACHE)
-def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
+def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> Pace:
     """Ask the engine about one shard; every finished problem is safe at once."""
+    pace = Pace()
     is_program = stages.environment.answer_format != "text"
     key = SampleKey(
         run=stages.run,
@@ -282,6 +296,11 @@ def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
         policy_id=shard.ask.model.id,
     )
     with stage_progress(f"round {stages.number} {shard.part}", "samples") as progress:
+
+        def follow(done: int, total: int) -> None:
+            pace(done, total)
+            progress(done, total)
+
         sample_shard(
             stages.warehouse,
             engine,
@@ -290,15 +309,17 @@ def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> None:
             key,
             seed=stages.config.seed,
             part=shard.part,
-            on_progress=progress,
+            on_progress=follow,
         )
+    return pace
 
 
 @task(name="check shard", task_run_name="check {part}", cache_policy=NO_CACHE, retries=2)
 def check_part(
     stages: Stages, box: Runner | None, references: dict[str, str | None], part: str
-) -> None:
-    """Run the programs of one shard, parse its answers, compare them with the references."""
+) -> float:
+    """Run a shard's programs, parse its answers, compare with references; returns the seconds."""
+    start = time.monotonic()
     check_shard(
         stages.warehouse,
         stages.environment,
@@ -308,6 +329,7 @@ def check_part(
         round=stages.number,
         part=part,
     )
+    return time.monotonic() - start
 
 
 @task(name="seal shards", task_run_name="seal {parts[0]}", cache_policy=NO_CACHE)

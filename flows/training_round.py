@@ -9,6 +9,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.estimates import show_comparison
 from flows.evaluation import evaluate_model, judge_candidate
 from flows.progress import say, stage_progress
 from flows.recipes import find_recipe
@@ -326,6 +327,7 @@ def write_round(
         "metrics": metrics | {"sql_digest": SQL_DIGEST},
         "seconds": stages.seconds,
         "tokens": stages.tokens,
+        "estimate": show_comparison(stages),
         "gate_verdict": verdict,
         "gate_reasons": reasons,
         "monitor_findings": findings,

@@ -212,7 +212,7 @@ def _check_items(table: str, field: pa.Field, column: pa.Array) -> None:
 
 def _check_json(table: str, field: pa.Field, column: pa.Array) -> None:
     # Sampling parameters repeat over a whole part, so only the distinct texts are parsed.
-    for text in pc.unique(column).to_pylist():
+    for text in pc.unique(column.drop_null()).to_pylist():
         try:
             json.loads(text, parse_constant=_refuse_constant)
         except ValueError as error:

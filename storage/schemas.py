@@ -321,6 +321,14 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("seconds", _STRING, "Seconds per stage, as JSON.", json=True, measured=True),
         _column("tokens", _STRING, "Tokens per stage, as JSON.", json=True),
         _column(
+            "estimate",
+            _STRING,
+            "What a probe promised of tokens, seconds and disk and what it took, as JSON.",
+            null=True,
+            json=True,
+            measured=True,
+        ),
+        _column(
             "gate_verdict",
             _STRING,
             "What the gate decided about the child.",

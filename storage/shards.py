@@ -42,6 +42,22 @@ class Place(NamedTuple):
         found = read_rows([self.path], schema, columns)
         return found if self.num_rows is None else found.slice(self.first, self.num_rows)
 
+    def num_bytes(self) -> int:
+        """Returns the compressed bytes of the rows, without the file's schema and statistics.
+
+        Of a slice it is its share of the file.
+        """
+        footer = read_metadata(self.path)
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        size: int = sum(
+            group.column(number).total_compressed_size
+            for group in groups
+            for number in range(group.num_columns)
+        )
+        if self.num_rows is None:
+            return size
+        return int(size * self.num_rows / max(1, footer.num_rows))
+
 
 def find(folder: AnyPath, pending: AnyPath, part: str) -> Place | None:
     """Returns where a part is, None if it is not committed.

@@ -334,6 +334,17 @@ class Warehouse:
         paths = [own.path for own in self.parts(table, run=run, round=round)]
         return read_rows(paths, schema, names)
 
+    def part_bytes(self, table: str, *, run: str, round: int, part: str) -> int:
+        """Returns the compressed bytes of a part's rows, 0 if it is not committed.
+
+        Raises:
+            UnknownTableError: If there is no such table.
+            PartitionError: If the run, round or part cannot be a name.
+        """
+        folder, pending = self._partition(table, run, round), self._pending(table, run, round)
+        place = shards.find(folder, pending, checked("part", part))
+        return 0 if place is None else place.num_bytes()
+
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Returns an in-memory DuckDB connection with all views and macros of the catalog."""
         return catalog.connect(self.root, self.place)

@@ -34,6 +34,7 @@ def test_measured_columns() -> None:
         "executions.cpu_ms",
         "executions.peak_memory_mib",
         "rounds.seconds",
+        "rounds.estimate",
     }
 
 

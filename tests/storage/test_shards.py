@@ -1,5 +1,6 @@
 """Shards are unseen until they are sealed, then seen at once; every crash ends the same."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +157,20 @@ def test_bad_shards_are_refused(warehouse: Warehouse, make_row: MakeRow) -> None
     with pytest.raises(PartitionError):
         warehouse.seal("votes", ["../p"], run="r", round=1)
     assert not (warehouse.root / shards.PENDING_FOLDER).exists()
+
+
+def test_the_bytes_of_a_part_are_those_of_its_rows(warehouse: Warehouse, make_row: MakeRow) -> None:
+    place: dict[str, Any] = {"run": "r", "round": 1}
+    texts = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(2000)]
+    for part, own in (("s-0000", texts[:1500]), ("s-0001", texts[1500:])):
+        rows = [make_row("samples", text, text=text) for text in own]
+        warehouse.write_shard("samples", rows, part=part, **place)
+    pending = [warehouse.part_bytes("samples", part=f"s-000{i}", **place) for i in range(2)]
+    # 32 random bytes as text twice, which no compression makes smaller.
+    assert pending[0] > 1500 * 32 and 2 < pending[0] / pending[1] < 4
+    warehouse.seal("samples", ["s-0000", "s-0001"], **place)
+    (whole,) = warehouse.parts("samples", **place)
+    sealed = [warehouse.part_bytes("samples", part=f"s-000{i}", **place) for i in range(2)]
+    assert sealed[0] == pytest.approx(3 * sealed[1], rel=0.01)
+    assert 0.8 < sum(sealed) / whole.path.stat().st_size < 1
+    assert warehouse.part_bytes("samples", part="s-0002", **place) == 0
