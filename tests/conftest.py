@@ -20,6 +20,30 @@ settings.register_profile("house", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("house")
 
 
+# What one process has to start for all who need it: fixture, and the group of its tests.
+_STARTED_ONCE = {"docker_engine": "engine", "prefect_server": "prefect"}
+
+
+def _group(item: pytest.Item) -> str:
+    """The tests that `pytest -n 2 --dist loadgroup` runs in the same process: a name for them."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if any(isinstance(value, str) and value == "docker" for value in parameters):
+        fixtures.add("docker_engine")  # its fixture asks for the engine only when it runs
+    for name, group in _STARTED_ONCE.items():
+        if name in fixtures:
+            return group
+    return item.location[0]
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Two processes share the tests by file, and what is costly to start is started in one."""
+    if config.pluginmanager.has_plugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the published GSM8K and HumanEval files."""

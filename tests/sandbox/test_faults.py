@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import Execution, Limits, Program, Sandbox, SandboxUnavailableError, Verdict
-from tests.sandbox.conftest import open_or_skip
+from tests.sandbox.conftest import NAMESPACES, open_or_skip
 
 pytestmark = pytest.mark.sandbox
-
-NAMESPACES = ["namespaces:unshare", "namespaces:bwrap"]
 
 
 def short_programs(count: int) -> Iterator[Program]:
