@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("house")
 
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and every child inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What one process has to start for all who need it: fixture, and the group of its tests.
 _STARTED_ONCE = {"docker_engine": "engine", "prefect_server": "prefect"}

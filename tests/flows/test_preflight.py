@@ -62,7 +62,7 @@ def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
                 "prompts": {"num": 50, "difficulties": [1]},
             },
             SettingError,
-            r"prompts\.difficulties: num=50 but there are 10 train strings",
+            r"prompts\.difficulties: num=50 but there are 10 train problems",
         ),
         ({"training": {"method": "dpo"}}, SettingError, "makes rows for 'sft'"),
         ({"sampling": {"n": 1}}, SettingError, "sampling.n=1: recipe 'lmsi' compares several"),
