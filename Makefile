@@ -3,8 +3,8 @@
 VENV ?= .venv
 EXTRAS ?=
 ARGS ?=
-# Two processes, by the groups of tests/conftest.py; ARGS=-n0 runs all in one.
-PYTEST := pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes, as tests/conftest.py divides the tests; ARGS=-n0 runs all in one.
+PYTEST := pytest -n 2 --no-loadscope-reorder
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help

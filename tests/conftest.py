@@ -25,28 +25,22 @@ settings.load_profile("house")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What one process has to start for all who need it: fixture, and the group of its tests.
-_STARTED_ONCE = {"docker_engine": "engine", "prefect_server": "prefect"}
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes share the tests: what is costly to start is started by one of them.
 
-def _group(item: pytest.Item) -> str:
-    """The tests that `pytest -n 2 --dist loadgroup` runs in the same process: a name for them."""
-    fixtures = set(getattr(item, "fixturenames", ()))
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    if any(isinstance(value, str) and value == "docker" for value in parameters):
-        fixtures.add("docker_engine")  # its fixture asks for the engine only when it runs
-    for name, group in _STARTED_ONCE.items():
-        if name in fixtures:
-            return group
-    return item.location[0]
+    That is an engine for the docker cells, and a Prefect server. Other tests go by their file.
+    """
+    from xdist.scheduler import LoadScopeScheduling
 
+    class ByWhatIsStarted(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if "docker" in nodeid:
+                return "docker"
+            return "flows" if nodeid.startswith("tests/flows/") else nodeid.partition("::")[0]
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two processes share the tests by file, and what is costly to start is started in one."""
-    if config.pluginmanager.has_plugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    return ByWhatIsStarted(config, log)
 
 
 @pytest.fixture(scope="session")
