@@ -3,6 +3,8 @@
 VENV ?= .venv
 EXTRAS ?=
 ARGS ?=
+# Two processes, as tests/conftest.py divides the tests; ARGS=-n0 runs all in one.
+PYTEST := pytest -n 2 --no-loadscope-reorder
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,8 @@ setup: ## install into $(VENV); returns at once when that is done
 	@scripts/system-packages || echo "selfloom: going on without them; the sandbox may refuse to start."
 	@scripts/install $(VENV) $(EXTRAS)
 
-setup-dev: EXTRAS += dev
+# override: also where EXTRAS was given on make's own command line.
+setup-dev: override EXTRAS += dev
 setup-dev: setup
 
 demo: setup ## self-train a small model in about ten minutes and see that it got better
@@ -30,10 +33,10 @@ ui: setup ## start the Prefect UI with the deployments
 	$(BIN)/selfloom ui $(ARGS)
 
 test: setup-dev ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/$(PYTEST) $(ARGS)
 
 test-all: setup-dev ## run the slow tests too
-	$(BIN)/pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/$(PYTEST) -m "slow or not slow" $(ARGS)
 
 lint: setup-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check

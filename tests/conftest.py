@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,28 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 # A deadline would judge a test by how busy the machine is; what fails in CI must fail again.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("house")
+
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and every child inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes share the tests: what is costly to start is started by one of them.
+
+    That is an engine for the docker cells, and a Prefect server. Other tests go by their file.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatIsStarted(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if "docker" in nodeid:
+                return "docker"
+            return "flows" if nodeid.startswith("tests/flows/") else nodeid.partition("::")[0]
+
+    return ByWhatIsStarted(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ class NamespaceCell:
 
     def __init__(self, jail: Jail, group: Group | None) -> None:
         self._group = group
+        self._last: Usage | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the cell)
         job_out, self.write_fd = os.pipe()
         self.read_fd, frames_in = os.pipe()
@@ -92,12 +93,18 @@ class NamespaceCell:
 
     def usage(self) -> Usage | None:
         """Return the kernel's counters of the cell, None where nothing counts."""
-        return self._group.usage() if self._group else None
+        if self._group:
+            try:
+                self._last = self._group.usage()
+            except OSError:
+                return self._last  # The cell ended a moment ago, and its warden removed the group.
+        return self._last
 
     def reset_peak(self) -> None:
         """Start a new measurement of the highest memory use."""
         if self._group:
-            self._group.reset_peak()
+            with contextlib.suppress(OSError):  # As above.
+                self._group.reset_peak()
 
     def complaint(self) -> str:
         """Return what the cell or its builder wrote to standard error while starting."""

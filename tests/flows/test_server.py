@@ -41,6 +41,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             [sys.executable, "-u", "-c", code, *arguments],
             cwd=tmp_path,
             env=environment,
+            stdin=subprocess.PIPE,  # stays open, whatever this process reads from
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import Execution, Limits, Program, Sandbox, SandboxUnavailableError, Verdict
-from tests.sandbox.conftest import open_or_skip
+from tests.sandbox.conftest import NAMESPACES, open_or_skip
 
 pytestmark = pytest.mark.sandbox
-
-NAMESPACES = ["namespaces:unshare", "namespaces:bwrap"]
 
 
 def short_programs(count: int) -> Iterator[Program]:
@@ -197,3 +195,12 @@ def test_a_thread_that_waits_for_its_turn_is_not_starved() -> None:
         stop.set()
         thread.join()
     assert done > 0
+
+
+def test_a_cell_that_is_gone_keeps_its_last_counters() -> None:
+    with open_or_skip("namespaces") as box:
+        list(box.run(short_programs(1)))
+        cell = next(iter(box._crew.workers[0].cells.values())).cell
+        last = cell.usage()
+    assert cell.usage() == last
+    cell.reset_peak()

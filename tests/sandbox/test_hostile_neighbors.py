@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from sandbox import Execution, Limits, Program, Sandbox, Verdict
-from tests.sandbox.conftest import LIMITS, open_or_skip
+from tests.sandbox.conftest import LIMITS, NAMESPACES, open_or_skip
 from tests.sandbox.hostile.every import CASES
 
 pytestmark = pytest.mark.sandbox
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sandbox
 _SPIN = "while True: pass"
 
 
-@pytest.fixture(scope="module", params=["namespaces:unshare", "namespaces:bwrap"])
+@pytest.fixture(scope="module", params=NAMESPACES)
 def pair(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox with two cells, so that programs have a neighbor."""
     with open_or_skip(request.param, workers=2) as sandbox:
