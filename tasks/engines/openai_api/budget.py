@@ -109,6 +109,10 @@ class Budget:
         self._claimed_completion += claim.completion_tokens
         return claim
 
+    def has_room(self, prompt_tokens: int) -> bool:
+        """Whether so many more prompt tokens fit, with nothing generated."""
+        return self._fits(Claim(prompt_tokens, 0))
+
     def release(self, claim: Claim) -> None:
         """Give a claim back: what it really took has been added."""
         self._claimed_prompt -= claim.prompt_tokens

@@ -80,9 +80,7 @@ def malformed(reason: str, raw: bytes) -> RequestError:
     return RequestError("malformed_response", f"{reason}; it begins with {start!r}", status=200)
 
 
-def _read_chat(
-    answer: dict[str, Any], request: GenerationRequest, first: int, count: int
-) -> Reply:
+def _read_chat(answer: dict[str, Any], request: GenerationRequest, first: int, count: int) -> Reply:
     choices: dict[int, dict[str, Any]] = {}
     for choice in answer["choices"]:
         index = choice.get("index", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -37,7 +38,10 @@ class Transport:
     """
 
     def __init__(
-        self, options: OpenAIOptions, usage: Usage, check: Callable[[Endpoint, Any], None]
+        self,
+        options: OpenAIOptions,
+        usage: Usage,
+        check: Callable[[Endpoint, bytes | RequestError], None],
     ) -> None:
         """Open the session; nothing is sent yet."""
         self._options, self._usage, self._check = options, usage, check
@@ -140,8 +144,7 @@ class Transport:
             return read(raw)
         if response.status in (429, 503):
             endpoint.balked(sent_at, _retry_after_s(response.headers.get("Retry-After")))
-        failure = refusal(response.status, self._without_key(raw))
-        raise failure
+        raise refusal(response.status, self._without_key(raw))
 
     def _without_key(self, raw: bytes) -> bytes:
         """An answer that may quote our key, without it."""
@@ -160,10 +163,8 @@ def _retry_after_s(value: str | None) -> float:
     """Seconds of a Retry-After header, which holds a number or a date; 0 for none or nonsense."""
     if value is None:
         return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+        return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):

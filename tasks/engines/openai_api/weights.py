@@ -53,7 +53,9 @@ def find_model(
         raise EngineError(f"{url} has the models {names}: name one of them with the option model")
     name = next(iter(entries)) if model is None else model
     if name not in entries:
-        raise EngineError(f"{url} serves {names}, not {name!r}: change the option model or base_urls")
+        raise EngineError(
+            f"{url} serves {names}, not {name!r}: change the option model or base_urls"
+        )
     root = entries[name].get("root")
     is_verified = isinstance(root, str) and _is_same(root, folder)
     return ServedModel(name, entries[name].get("owned_by") == "vllm", is_verified)
