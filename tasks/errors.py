@@ -59,5 +59,9 @@ class EngineProcessError(EngineError):
     """An engine's process died without a word: killed, or out of memory."""
 
 
+class BudgetExceededError(TaskError, RuntimeError):
+    """Work that stopped because its budget was used up; what is finished is kept."""
+
+
 class TrainingError(TaskError, RuntimeError):
     """A training process failed or ended before it published its model."""

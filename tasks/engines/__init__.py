@@ -27,6 +27,7 @@ from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.errors import OptionError, UnknownNameError
 
 if TYPE_CHECKING:
+    from tasks.engines.openai_api.options import OpenAIOptions
     from tasks.engines.transformers_engine import TransformersOptions
     from tasks.engines.vllm_engine import VllmOptions
 
@@ -50,11 +51,14 @@ __all__ = [
 Options = BaseModel | Mapping[str, object] | None
 
 
+def _values(options: Options) -> dict[str, object]:
+    return options.model_dump() if isinstance(options, BaseModel) else dict(options or {})
+
+
 def _transformers_options(options: Options) -> TransformersOptions:
     from tasks.engines.transformers_engine import TransformersOptions
 
-    values = options.model_dump() if isinstance(options, BaseModel) else dict(options or {})
-    return TransformersOptions.model_validate(values)
+    return TransformersOptions.model_validate(_values(options))
 
 
 def _open_transformers(model_path: str | Path, options: Options) -> Engine:
@@ -67,8 +71,7 @@ def _vllm_options(options: Options) -> VllmOptions:
     from tasks.engines.vllm_engine import VllmOptions, check_vllm
 
     check_vllm()
-    values = options.model_dump() if isinstance(options, BaseModel) else dict(options or {})
-    return VllmOptions.model_validate(values)
+    return VllmOptions.model_validate(_values(options))
 
 
 def _open_vllm(model_path: str | Path, options: Options) -> Engine:
@@ -77,15 +80,29 @@ def _open_vllm(model_path: str | Path, options: Options) -> Engine:
     return VllmEngine(model_path, _vllm_options(options))
 
 
+def _openai_options(options: Options) -> OpenAIOptions:
+    from tasks.engines.openai_api.options import OpenAIOptions
+
+    return OpenAIOptions.model_validate(_values(options))
+
+
+def _open_openai(model_path: str | Path, options: Options) -> Engine:
+    from tasks.engines.openai_engine import OpenAIEngine
+
+    return OpenAIEngine(model_path, _openai_options(options))
+
+
 # Name -> opener. An opener imports its engine itself, so that a missing optional package only
 # matters to those who ask for that engine.
 ENGINES: dict[str, Callable[[str | Path, Options], Engine]] = {
     "transformers": _open_transformers,
     "vllm": _open_vllm,
+    "openai": _open_openai,
 }
 _OPTIONS: dict[str, Callable[[Options], BaseModel]] = {
     "transformers": _transformers_options,
     "vllm": _vllm_options,
+    "openai": _openai_options,
 }
 
 
@@ -129,7 +146,7 @@ def open_engine(name: str, model_path: str | Path, options: Options = None) -> E
         MissingPackageError: If the engine's package is not installed.
         OptionError: If an option is unknown or out of range.
         ModelFolderError: If the folder lacks something that loading needs.
-        EngineError: If the engine's process does not come up.
+        EngineError: If the engine's process does not come up, or a server serves something else.
     """
     check_engine(name, options)
     return ENGINES[name](model_path, options)

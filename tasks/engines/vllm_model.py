@@ -143,7 +143,10 @@ class VllmModel:
             finished = []
             for job, outcome in outcomes:
                 request = requests[job.place]
-                if error := outcome if isinstance(outcome, str) else _failure(outcome):
+                if isinstance(outcome, str):
+                    finished.append((job.place, failed(request, outcome)))
+                    continue
+                if error := _failure(outcome):
                     finished.append((job.place, failed(request, error)))
                     continue
                 if job.request is None:

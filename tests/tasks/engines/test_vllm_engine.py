@@ -216,7 +216,8 @@ def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
             torch.nn.init.normal_(parameter, std=0.05)
     adapted.save_pretrained(tmp_path / "adapter")
     merged = shutil.copytree(MODEL, tmp_path / "merged")
-    adapted.merge_and_unload().save_pretrained(merged)
+    whole: Any = adapted.merge_and_unload
+    whole().save_pretrained(merged)
 
     requests = make_requests(20, n=1, temperature=0.0)
     pairs = [(request.messages, "print(1)") for request in requests]

@@ -1,0 +1,1 @@
+"""The parts of the `openai` engine: options, wire format, servers, retries, budget."""
