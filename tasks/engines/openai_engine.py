@@ -143,7 +143,9 @@ class OpenAIEngine:
             self._scorer = Scorer(self.model_path, self._transport, self._dialect, self._budget)
         rows = self._scorer.encode(pairs)
         scorer, found = self._scorer, dict[int, TokenScores]()
-        results = self._loop.stream(lambda outlet: scorer.score_all(rows, outlet), self._places())
+        results: Generator[tuple[int, TokenScores]] = self._loop.stream(
+            lambda outlet: scorer.score_all(rows, outlet), self._places()
+        )
         with contextlib.closing(results) as scored:
             for position, scores in scored:
                 found[position] = scores
@@ -165,7 +167,7 @@ class OpenAIEngine:
                 self._server.close()
         used = self.usage
         _logger.info(
-            "openai: %d requests (%d retries), %d prompt and %d generated tokens, cost %.4f, %.0f s",
+            "%d requests (%d retries), %d prompt and %d generated tokens, cost %.4f, %.0f s",
             used.requests, used.retries, used.prompt_tokens, used.completion_tokens, used.cost,
             used.seconds,
         )  # fmt: skip
@@ -193,7 +195,7 @@ class OpenAIEngine:
         asked = [(i, request) for i, request in enumerate(requests) if request.id not in skip]
         total = sum(request.n for request in requests)
         done = total - sum(request.n for _, request in asked)
-        results = self._loop.stream(
+        results: Generator[Group] = self._loop.stream(
             lambda outlet: self._groups.sample_all(asked, outlet), self._places()
         )
         with contextlib.closing(results) as groups:

@@ -8,7 +8,7 @@ from functools import partial
 
 from tasks.engines.base import Completion, GenerationRequest
 from tasks.engines.openai_api.background import Outlet
-from tasks.engines.openai_api.budget import Budget
+from tasks.engines.openai_api.budget import Budget, Claim
 from tasks.engines.openai_api.dialect import Dialect
 from tasks.engines.openai_api.failures import RequestError
 from tasks.engines.openai_api.replies import Reply, read_chat
@@ -80,14 +80,15 @@ class Groups:
             claim = await self._budget.claim(request, prompts)
             if claim is None:
                 return False
-            task = group.create_task(self._sample_one(position, request, outlet))
-            task.add_done_callback(lambda _, claim=claim: self._budget.release(claim))
+            group.create_task(self._sample_one(position, request, claim, outlet))
         return True
 
     async def _sample_one(
-        self, position: int, request: GenerationRequest, outlet: Outlet[Group]
+        self, position: int, request: GenerationRequest, claim: Claim, outlet: Outlet[Group]
     ) -> None:
-        outlet.put((position, await self.sample(request)))
+        completions = await self.sample(request)
+        self._budget.release(claim)
+        outlet.put((position, completions))
 
     async def sample(self, request: GenerationRequest) -> list[Completion]:
         """The n completions of one request, errors where there is no sample.
