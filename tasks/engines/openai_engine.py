@@ -167,7 +167,7 @@ class OpenAIEngine:
                 self._server.close()
         used = self.usage
         _logger.info(
-            "openai: %d requests (%d retries), %d prompt and %d new tokens, cost %.4f, %.0f s",
+            "%d requests (%d retries), %d prompt and %d generated tokens, cost %.4f, %.0f s",
             used.requests, used.retries, used.prompt_tokens, used.completion_tokens, used.cost,
             used.seconds,
         )  # fmt: skip

@@ -80,17 +80,15 @@ class Groups:
             claim = await self._budget.claim(request, prompts)
             if claim is None:
                 return False
-            task = group.create_task(self._sample_one(position, request, outlet))
-            task.add_done_callback(partial(self._release, claim))
+            group.create_task(self._sample_one(position, request, claim, outlet))
         return True
 
-    def _release(self, claim: Claim, _: asyncio.Task[None]) -> None:
-        self._budget.release(claim)
-
     async def _sample_one(
-        self, position: int, request: GenerationRequest, outlet: Outlet[Group]
+        self, position: int, request: GenerationRequest, claim: Claim, outlet: Outlet[Group]
     ) -> None:
-        outlet.put((position, await self.sample(request)))
+        completions = await self.sample(request)
+        self._budget.release(claim)
+        outlet.put((position, completions))
 
     async def sample(self, request: GenerationRequest) -> list[Completion]:
         """The n completions of one request, errors where there is no sample.

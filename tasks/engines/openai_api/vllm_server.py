@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 from tasks.child_process import die_with_parent, end_child, read_tail, start_child
@@ -99,7 +98,7 @@ def main() -> None:
     from vllm.entrypoints.cli.main import main as run_vllm
 
     sys.argv = ["vllm", "serve", *arguments]
-    run_vllm()
+    run_vllm()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
