@@ -108,6 +108,8 @@ class NullServer:
         config, content = self.config, body["messages"][-1]["content"]
         if self.is_wrong_key(request):
             return refuse(401, f"wrong key {request.headers.get('Authorization')}")
+        if body["model"] not in [model["id"] for model in config["models"]]:
+            return refuse(404, f"there is no model {body['model']!r}")
         if self.in_flight > config.get("max_in_flight", 1 << 30):
             return refuse(503, "overloaded")
         if delay := config.get("delay_s"):
