@@ -33,7 +33,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from tests.tasks.engines.null_server import FAULTS, WORDS, answer, null_server
+from tests.tasks.engines.null_server import FAULTS, WORDS, answer, null_server  # noqa: E402
 
 N, CONCURRENCY = 8, 64
 MODEL = PROJECT / "tasks/seed_models/copy"
@@ -63,7 +63,7 @@ def read_prompts(path: str, num_prompts: int) -> list[str]:
 
 def run_ours(url: str, prompts: list[str], folder: Path, mode: str) -> None:
     """Sample every prompt into a sealed table; with faults, check every row of it."""
-    from flows.recipes.config import LoopSpec
+    from flows.recipes.config import RecipeConfig
     from storage import Warehouse
     from tasks.engines import open_engine
     from tasks.environments import Problem
@@ -81,7 +81,7 @@ def run_ours(url: str, prompts: list[str], folder: Path, mode: str) -> None:
         "max_concurrency": CONCURRENCY,
         "timeout_s": 2.0 if mode == "faults" else 60.0,
     }
-    size, parts = LoopSpec.model_fields["shard_size"].default, []
+    size, parts = RecipeConfig.model_fields["shard_size"].default, []
     with open_engine("openai", MODEL, options) as engine:
         for start in range(0, len(problems), size):
             parts.append(f"sample-{start // size:04d}")
