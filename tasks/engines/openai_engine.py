@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from tasks.engines.base import Completion, GenerationRequest, Messages, OnProgress, TokenScores
 from tasks.engines.model_folder import check_model_folder, weight_hash
-from tasks.engines.openai_api.background import BackgroundLoop
+from tasks.engines.openai_api.background import BackgroundLoop, Outlet
 from tasks.engines.openai_api.budget import Budget, Usage
 from tasks.engines.openai_api.dialect import Dialect
 from tasks.engines.openai_api.endpoints import Endpoint
@@ -24,8 +25,10 @@ from tasks.engines.openai_api.vllm_server import VllmServer
 from tasks.engines.openai_api.weights import ServedModel, find_model
 from tasks.errors import EngineError
 
-# Finished groups that wait to be fetched, per group in flight.
+# Results that are begun and not fetched, per request that may be in flight.
 _BUFFER = 2
+
+Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
 
@@ -143,10 +146,8 @@ class OpenAIEngine:
             self._scorer = Scorer(self.model_path, self._transport, self._dialect, self._budget)
         rows = self._scorer.encode(pairs)
         scorer, found = self._scorer, dict[int, TokenScores]()
-        results: Generator[tuple[int, TokenScores]] = self._loop.stream(
-            lambda outlet: scorer.score_all(rows, outlet), self._places()
-        )
-        with contextlib.closing(results) as scored:
+        work = partial(scorer.score_all, rows)
+        with contextlib.closing(self._stream(work)) as scored:
             for position, scores in scored:
                 found[position] = scores
                 if on_progress is not None:
@@ -159,9 +160,7 @@ class OpenAIEngine:
             return
         self._is_open = False
         try:
-            if hasattr(self, "_transport"):
-                self._loop.run(self._transport.close())
-            self._loop.close()
+            self._loop.close(self._transport.close if hasattr(self, "_transport") else None)
         finally:
             if self._server is not None:
                 self._server.close()
@@ -195,19 +194,22 @@ class OpenAIEngine:
         asked = [(i, request) for i, request in enumerate(requests) if request.id not in skip]
         total = sum(request.n for request in requests)
         done = total - sum(request.n for _, request in asked)
-        results: Generator[Group] = self._loop.stream(
-            lambda outlet: self._groups.sample_all(asked, outlet), self._places()
-        )
-        with contextlib.closing(results) as groups:
+        work = partial(self._groups.sample_all, asked)
+        with contextlib.closing(self._stream(work)) as groups:
             for position, completions in groups:
                 done += len(completions)
                 if on_progress is not None:
                     on_progress(done, total)
                 yield position, completions
 
-    def _places(self) -> int:
-        """Groups that are begun and not fetched, at most."""
-        return _BUFFER * self.options.max_concurrency * len(self._endpoints.all)
+    def _stream(
+        self, work: Callable[[Outlet[Result]], Coroutine[Any, Any, None]]
+    ) -> Generator[Result]:
+        """What some work in the loop puts out, after every server was checked again."""
+        for endpoint in self._endpoints.all:
+            endpoint.distrust()
+        places = _BUFFER * self.options.max_concurrency * len(self._endpoints.all)
+        return self._loop.stream(work, places)
 
     def _start(self) -> None:
         """Connect to the servers, at least one of which has to be there."""
@@ -230,7 +232,7 @@ class OpenAIEngine:
             try:
                 await self._transport.probe(endpoint)
             except OSError as error:
-                endpoint.lost(was_refused=True)
+                endpoint.could_not_be_reached()
                 failures.append(f"{endpoint.url}: {error}")
                 _logger.warning("not reachable, to be tried again: %s", failures[-1])
         if len(failures) == len(urls):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Generator
@@ -69,7 +70,8 @@ class BackgroundLoop:
         task = self.run(self._begin(work, outlet))
         try:
             while not isinstance(item := outlet.items.get(), asyncio.Task):
-                self._loop.call_soon_threadsafe(outlet.places.release)
+                with contextlib.suppress(RuntimeError):  # the loop was closed
+                    self._loop.call_soon_threadsafe(outlet.places.release)
                 yield item
             if item.cancelled():
                 raise EngineError("the engine was closed while it was asked")
@@ -80,11 +82,17 @@ class BackgroundLoop:
                 while not isinstance(outlet.items.get(), asyncio.Task):
                     pass
 
-    def close(self) -> None:
-        """Cancel everything and end the thread; calling it again does nothing."""
+    def close(self, finish: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Cancel everything and end the thread; calling it again does nothing.
+
+        Args:
+            finish: Run in the loop after everything was cancelled.
+        """
         if not self._thread.is_alive():
             return
         self.run(self._cancel_all())
+        if finish is not None:
+            self.run(finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tasks.errors import EngineError
 
-# A server that closed this many connections in a row without one answer is taken for down.
-_MAX_LOST_IN_A_ROW = 5
 _FIRST_PROBE_S, _LAST_PROBE_S = 0.25, 15.0
 # A daily quota may ask for hours; then the samples become errors instead.
 _MAX_PAUSE_S = 300.0
@@ -37,13 +35,11 @@ class Endpoint:
         self.not_before = 0.0
         self._max_limit = max_limit
         self._last_cut = 0.0
-        self._lost_in_a_row = 0
         self._probe_s = _FIRST_PROBE_S
 
     def succeeded(self) -> None:
         """An answer came."""
         self.limit = min(self._max_limit, self.limit + 1 / self.limit)
-        self._lost_in_a_row = 0
 
     def balked(self, sent_at: float, pause_s: float = 0.0) -> None:
         """It answered 429 or 503, or not in time.
@@ -53,23 +49,23 @@ class Endpoint:
             pause_s: For how long the server asked not to be asked.
         """
         now = time.monotonic()
-        self._lost_in_a_row = 0
         self.not_before = max(self.not_before, now + min(pause_s, _MAX_PAUSE_S))
         if sent_at >= self._last_cut:
             self.limit, self._last_cut = max(1.0, self.limit / 2), now
 
-    def lost(self, *, was_refused: bool) -> None:
-        """A connection failed; `was_refused` if none could be made."""
-        self._lost_in_a_row += 1
-        if was_refused or self._lost_in_a_row >= _MAX_LOST_IN_A_ROW:
-            if not self.is_up:
-                self._probe_s = min(self._probe_s * 2, _LAST_PROBE_S)
-            self.is_up = False
-            self.not_before = time.monotonic() + self._probe_s
+    def distrust(self) -> None:
+        """Probe it before the next request: another server may be at its address by now."""
+        self.is_up = False
+
+    def could_not_be_reached(self) -> None:
+        """No connection could be made: wait before the next probe, longer each time."""
+        self.is_up = False
+        self.not_before = time.monotonic() + self._probe_s
+        self._probe_s = min(self._probe_s * 2, _LAST_PROBE_S)
 
     def is_back(self) -> None:
-        """It answers again, and it serves what it should."""
-        self.is_up, self._lost_in_a_row, self._probe_s = True, 0, _FIRST_PROBE_S
+        """It answers, and it serves what it should."""
+        self.is_up, self._probe_s = True, _FIRST_PROBE_S
 
     def room(self, now: float) -> float:
         """Share of the limit that is free, 0 if it must not be asked now; a probe comes first."""
@@ -85,7 +81,7 @@ class Endpoints:
 
     Args:
         endpoints: At least one.
-        probe: Checks a server that was down; raises OSError while it can't be reached.
+        probe: Checks a server; raises OSError while it can't be reached.
         max_outage_s: Seconds without any server after which `acquire` gives up.
     """
 
@@ -123,12 +119,12 @@ class Endpoints:
         self._wake()
 
     async def _is_back(self, endpoint: Endpoint) -> bool:
-        """Whether a server that was down, and is ours, answers again; given back if not."""
+        """Whether a server that is to be probed, and is ours now, answers; given back if not."""
         endpoint.is_probed = True
         try:
             await self._probe(endpoint)
         except OSError as error:
-            endpoint.lost(was_refused=True)
+            endpoint.could_not_be_reached()
             self.release(endpoint)
             self._stop_if_out(error)
             return False

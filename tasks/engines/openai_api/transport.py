@@ -112,7 +112,9 @@ class Transport:
             raise ConnectionError(f"{url}: {type(error).__name__}: {error}") from error
         if response.status == 429 or response.status >= 500:
             raise ConnectionError(f"{url} answered HTTP {response.status}")
-        self._check(endpoint, refusal(response.status, raw) if response.status != 200 else raw)
+        is_answer = response.status == 200
+        known = self._without_key(raw)
+        self._check(endpoint, known if is_answer else refusal(response.status, known))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -129,14 +131,14 @@ class Transport:
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            endpoint.lost(was_refused=True)
+            endpoint.could_not_be_reached()
             raise RequestError("connection", f"{endpoint.url}: {error}") from error
         except TimeoutError as error:
             endpoint.balked(sent_at)
             seconds = self._options.timeout_s
             raise RequestError("timeout", f"{endpoint.url}: nothing in {seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            endpoint.lost(was_refused=False)
+            endpoint.distrust()
             text = f"{endpoint.url}: {type(error).__name__}: {error}"
             raise RequestError("connection", text) from error
         if response.status == 200:

@@ -105,9 +105,11 @@ class NullServer:
         return self.draw.choice(bodies)
 
     async def serve(self, request: web.Request, body: Any) -> web.StreamResponse:
-        config, content = self.config, body["messages"][-1]["content"]
+        config, content = self.config, (body["messages"] or [{"content": ""}])[-1]["content"]
         if self.is_wrong_key(request):
             return refuse(401, f"wrong key {request.headers.get('Authorization')}")
+        if body["model"] not in [model["id"] for model in config["models"]]:
+            return refuse(404, f"there is no model {body['model']!r}")
         if self.in_flight > config.get("max_in_flight", 1 << 30):
             return refuse(503, "overloaded")
         if delay := config.get("delay_s"):
@@ -126,10 +128,10 @@ class NullServer:
 
     def completion(self, body: Any) -> dict[str, Any]:
         n = 1 if self.config.get("takes_n") == "ignores" else body.get("n", 1)
-        content = body["messages"][-1]["content"]
+        content = (body["messages"] or [{"content": ""}])[-1]["content"]
         choices = []
         for index in range(n):
-            text: str | None = answer(body["messages"], body["seed"] + index)
+            text: str | None = answer(body["messages"], (body.get("seed") or 0) + index)
             if "[null]" in content:
                 text = None
             elif "[empty]" in content:
