@@ -34,7 +34,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByWhatIsStarted(LoadScopeScheduling):  # type: ignore[misc]
+    class ByWhatIsStarted(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         def _split_scope(self, nodeid: str) -> str:
             if "docker" in nodeid:
                 return "docker"

@@ -143,12 +143,11 @@ class VllmModel:
             finished = []
             for job, outcome in outcomes:
                 request = requests[job.place]
-                if isinstance(outcome, str):
-                    finished.append((job.place, failed(request, outcome)))
-                    continue
-                if error := _failure(outcome):
+                error = outcome if isinstance(outcome, str) else _failure(outcome)
+                if error is not None:
                     finished.append((job.place, failed(request, error)))
                     continue
+                assert not isinstance(outcome, str)
                 if job.request is None:
                     group = groups[job.place]
                     group.logprobs[job.sample] = _token_scores(job, outcome).logprobs

@@ -110,8 +110,6 @@ class Stop(Exception):
 def test_a_shard_that_was_interrupted_asks_only_for_what_is_missing(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
-    # Batches of 7 rows cut through the groups of 3.
-    options = {"rows_per_batch": 7}
     whole, broken = Warehouse.open(tmp_path / "whole"), Warehouse.open(tmp_path / "broken")
     journal = broken.root / "pending/samples/run=r/round=1/sample-0000.journal"
     seen: list[int] = []
@@ -121,30 +119,26 @@ def test_a_shard_that_was_interrupted_asks_only_for_what_is_missing(
         if len(seen) in (2, 5):
             raise Stop
 
-    def shard(house: Warehouse, on_progress: OnProgress | None = None) -> None:
-        with open_engine("transformers", tiny_llama, options) as engine:
+    # Batches of 7 rows cut through the groups of 3.
+    with open_engine("transformers", tiny_llama, {"rows_per_batch": 7}) as engine:
+
+        def shard(house: Warehouse, on_progress: OnProgress | None = None) -> None:
+            part = "sample-0000"
             sample_shard(
-                house,
-                engine,
-                PROBLEMS,
-                SPEC,
-                KEY,
-                seed=7,
-                part="sample-0000",
-                on_progress=on_progress,
+                house, engine, PROBLEMS, SPEC, KEY, seed=7, part=part, on_progress=on_progress
             )
 
-    shard(whole)
-    sizes = []
-    for _ in range(2):
-        with pytest.raises(Stop):
-            shard(broken, stop)
-        sizes.append(journal.stat().st_size)
-    shard(broken, stop)
-    assert seen == [7, 14, *(7, 14, 18), *(14, 18)]
-    assert 0 < sizes[0] < sizes[1]
-    assert not journal.exists()
-    shard(broken, stop)
+        shard(whole)
+        sizes = []
+        for _ in range(2):
+            with pytest.raises(Stop):
+                shard(broken, stop)
+            sizes.append(journal.stat().st_size)
+        shard(broken, stop)
+        assert seen == [7, 14, *(7, 14, 18), *(14, 18)]
+        assert 0 < sizes[0] < sizes[1]
+        assert not journal.exists()
+        shard(broken, stop)
     rows = [w.read("samples", part="sample-0000") for w in (whole, broken)]
     assert rows[0].num_rows == 18
     assert rows[0].drop_columns(MEASURES) == rows[1].drop_columns(MEASURES)

@@ -19,6 +19,9 @@ OL = Verdict.OUTPUT_LIMIT
 CE = Verdict.COMPILE_ERROR
 TA = Verdict.TAMPERING
 
+# Of what has to end otherwise, so that no verdict hangs on how busy the machine is.
+_PATIENT_WALL_S = 5.0
+
 # Bare system calls: `call` returns the result or raises OSError; a number of None does not exist.
 CALL = """
 import ctypes, os
@@ -63,12 +66,15 @@ class Hostile(NamedTuple):
 
     def program(self, limits: Limits) -> Program:
         """Return what is to be run; `limits` are those of the sandbox."""
+        changes: dict[str, float] = dict(self.limits)
+        if WT not in self.verdicts:
+            changes.setdefault("wall_s", _PATIENT_WALL_S)
         return Program(
             id=self.name,
             source=self.source,
             stdin=self.stdin,
             expected_stdout=self.expected,
-            limits=replace(limits, **dict(self.limits)) if self.limits else None,
+            limits=replace(limits, **changes) if changes else None,  # type: ignore[arg-type]
         )
 
 

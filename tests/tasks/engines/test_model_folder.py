@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_damaged_weights_are_an_error(folder):
         weight_hash(folder)
 
 
-def save_adapter(folder: Path, tensors: dict[str, torch.Tensor], **settings: object) -> Path:
+def save_adapter(folder: Path, tensors: dict[str, torch.Tensor], **settings: Any) -> Path:
     folder.mkdir()
     save_file(tensors, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", **settings}))

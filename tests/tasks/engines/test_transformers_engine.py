@@ -88,17 +88,16 @@ def test_iterate_hands_over_the_same_and_may_be_left_early(engine):
     assert dict((r.id, row) for r, row in engine.iterate(requests)) == expected
 
 
-def test_requests_to_skip_cost_nothing_and_change_no_bit_of_the_others(tiny_llama):
-    requests = make_requests()
-    with open_engine("transformers", tiny_llama, {"rows_per_batch": 6}) as engine:
-        expected = {request.id: row for request, row in engine.iterate(requests)}
-        progress = []
-        skip = list(expected)[:2]  # the first batch, as it would have been planned with them
-        stream = engine.iterate(requests, lambda done, total: progress.append((done, total)), skip)
-        found = {request.id: row for request, row in stream}
-        assert found == {id: row for id, row in expected.items() if id not in skip}
-        assert progress[0] == (12, 3 * len(requests))
-        assert list(engine.iterate(requests, None, list(expected))) == []
+def test_requests_to_skip_cost_nothing_and_change_no_bit_of_the_others(engine):
+    requests = make_requests(num=21, n=1)
+    expected = {request.id: row for request, row in engine.iterate(requests)}
+    progress = []
+    skip = list(expected)[:7]  # the first batch, as it would have been planned with them
+    stream = engine.iterate(requests, lambda done, total: progress.append((done, total)), skip)
+    found = {request.id: row for request, row in stream}
+    assert found == {id: row for id, row in expected.items() if id not in skip}
+    assert progress[0] == (14, 21)
+    assert list(engine.iterate(requests, None, list(expected))) == []
 
 
 def test_scores_cover_the_completion_and_its_end(engine):
@@ -143,13 +142,6 @@ def test_stop_texts_end_a_sample_and_are_not_part_of_it(engine):
             num_cut += 1
             assert after.finish_reason == "stop" and after.num_tokens <= before.num_tokens
     assert num_cut > 0
-
-
-def test_a_closed_engine_says_so(tiny_llama):
-    with open_engine("transformers", tiny_llama, {"num_threads": 1}) as engine:
-        pass
-    with pytest.raises(EngineError, match="closed"):
-        engine.generate(make_requests(num=1))
 
 
 def test_a_folder_that_does_not_load_shows_the_end_of_the_traceback(tiny_llama, tmp_path):
@@ -209,11 +201,12 @@ def test_no_worker_outlives_a_killed_parent(tiny_llama):
         time.sleep(0.05)  # pytest's own timeout ends a worker that stays
 
 
-def test_closing_ends_the_worker(tiny_llama):
-    engine = TransformersEngine(tiny_llama, ONE_THREAD)
-    engine.close()
-    engine.close()
-    assert not is_alive(engine.pid)
+def test_closing_ends_the_worker_and_a_closed_engine_says_so(tiny_llama):
+    with TransformersEngine(tiny_llama, ONE_THREAD) as engine:
+        engine.close()
+        assert not is_alive(engine.pid)
+    with pytest.raises(EngineError, match="closed"):
+        engine.generate(make_requests(num=1))
 
 
 def test_what_can_be_refused_is_refused_before_a_process_starts(tiny_llama, tmp_path):

@@ -210,7 +210,7 @@ def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
     from transformers import AutoModelForCausalLM
 
     settings = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
-    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(MODEL), settings)
+    adapted: Any = get_peft_model(AutoModelForCausalLM.from_pretrained(MODEL), settings)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
