@@ -7,7 +7,9 @@ everywhere, and so do Prefect's tasks; a first round that is not counted warms u
 server. All three do the same work: the same seeds, the same programs. The goal: both take at most
 1.15 times the longer one alone.
 
-Each side has a core of its own: one engine thread, one sandbox worker.
+Each side has a core of its own: one engine thread, one sandbox worker. CPU seconds (of this process
+and all it started) tell whether doing both at once costs more work, and what a machine whose cores
+are busy with other things can't show by the clock.
 
 Run: python benchmarks/stage_streaming.py --problems 400 --samples 8 --shard 50
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import statistics
 import sys
 import tempfile
@@ -77,11 +80,17 @@ def measure(root: str, number: int, options: dict[str, object]) -> dict[str, flo
         stages = make_stages(house, f"{run}-{number}", arguments)
         problems = stages.environment.problems("train", arguments.problems, 0, [1, 2, 3])
         ask = Ask("train", stages.incumbent, problems, stages.config.sampling, "sample")
-        start = time.monotonic()
+        start, cpu = time.monotonic(), cpu_seconds()
         (draw_all if mode == "draw" else answer)(stages, ask)
-        took[mode] = time.monotonic() - start
+        took[mode], took[f"{mode} cpu"] = time.monotonic() - start, cpu_seconds() - cpu
     check_same_work(house, number)
     return took
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of the children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def check_same_work(house: Warehouse, number: int) -> None:
@@ -124,7 +133,9 @@ def main() -> None:
         for number in range(arguments.runs + 1):
             took = measure(f"{folder}/w", number, vars(arguments))
             load = os.getloadavg()[0]
-            words = ", ".join(f"{mode} {took[mode]:.1f} s" for mode in MODES)
+            words = ", ".join(
+                f"{mode} {took[mode]:.1f} s (CPU {took[f'{mode} cpu']:.1f})" for mode in MODES
+            )
             print(f"run {number}{'' if number else ' (not counted)'}: {words}; load {load:.1f}")
             for mode in MODES if number else ():
                 found[mode].append(took[mode])
