@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefect import task
 from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from flows.progress import say
 from tasks.estimate import Costs, Pace, Probe, compare
@@ -20,10 +22,13 @@ TABLES_OF_SAMPLES = ("samples", "executions", "scores")
 _FILE = "estimate.json"
 
 
+@task(name="estimate", cache_policy=NO_CACHE)
 def show_estimate(
     stages: Stages, shard: Shard, pace: Pace, engine_start_s: float, check_s: float
 ) -> None:
     """Say what the round will take, and keep it for the comparison.
+
+    A task, so that the engine goes on while the probe is checked.
 
     Args:
         stages: The round.

@@ -161,7 +161,7 @@ def answer(stages: Stages, *asks: Ask) -> None:
         engine: Engine | None = None
         ends: list[PrefectFuture[Any]] = []
         for segment in _segments(stages, asks):
-            checks = []
+            checks: list[Any] = []  # futures; Prefect puts in the result where one is passed on
             for shard in segment:
                 if _has(stages, "scores", shard.part):
                     continue
@@ -174,7 +174,7 @@ def answer(stages: Stages, *asks: Ask) -> None:
                 references = {p.id: p.reference for p in shard.problems}
                 checks.append(check_part.submit(stages, box, references, shard.part))
                 if shard.is_probe and pace is not None:
-                    show_estimate(stages, shard, pace, start_s, checks[-1].result())
+                    ends.append(show_estimate.submit(stages, shard, pace, start_s, checks[-1]))
             parts = [shard.part for shard in segment]
             ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
         for end in ends:
