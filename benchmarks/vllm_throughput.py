@@ -62,6 +62,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--max-num-seqs", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--bare-block-size", type=int, help="tokens per block of the bare call; default: vLLM's own"
+    )
     given = parser.parse_args()
     problems = WordProblems().problems("train", given.requests, seed=3, difficulties=(1, 2, 3))
     spec = SamplingSpec(n=given.samples, temperature=1.0, max_new_tokens=64)
@@ -84,6 +87,7 @@ def main() -> None:
         kv_cache_memory_bytes=2**30,
         enforce_eager=True,
         enable_chunked_prefill=False,  # on a CPU vLLM 0.32 fails with it where samples have seeds
+        block_size=given.bare_block_size,
         logprobs_mode="raw_logprobs",
         generation_config="vllm",
     )

@@ -24,6 +24,9 @@ from typing import IO
 # whatever its working directory is.
 _IMPORT_ROOT = str(Path(__file__).resolve().parents[1])
 
+# How long the death of a killed process group is waited for.
+_GROUP_END_S = 5.0
+
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -87,6 +90,13 @@ def end_child(process: subprocess.Popen[bytes], grace_s: float = 0.0) -> None:
     # The group may outlive its leader, so it is killed also when the leader has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        # The others give their memory back a little later. Where no init process reaps them they
+        # stay in the table for ever, so this ends at some time.
+        deadline = time.monotonic() + _GROUP_END_S
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
     process.wait()
 
 

@@ -143,14 +143,15 @@ class VllmModel:
             finished = []
             for job, outcome in outcomes:
                 request = requests[job.place]
-                error = outcome if isinstance(outcome, str) else _failure(outcome)
-                if error is not None:
-                    finished.append((job.place, failed(request, error)))
-                    continue
-                assert not isinstance(outcome, str)
                 if job.request is None:
                     group = groups[job.place]
                     group.logprobs[job.sample] = _token_scores(job, outcome).logprobs
+                elif isinstance(outcome, str):
+                    finished.append((job.place, failed(request, outcome)))
+                    continue
+                elif error := _failure(outcome):
+                    finished.append((job.place, failed(request, error)))
+                    continue
                 else:
                     group = groups[job.place] = _Group(job.tokens, outcome.outputs)
                     urgent += self._start_scoring(job, group)

@@ -98,7 +98,7 @@ def main() -> None:
     from vllm.entrypoints.cli.main import main as run_vllm
 
     sys.argv = ["vllm", "serve", *arguments]
-    run_vllm()  # type: ignore[no-untyped-call]
+    run_vllm()
 
 
 if __name__ == "__main__":

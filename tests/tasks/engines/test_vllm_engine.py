@@ -204,7 +204,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(engine):
     assert sorted(found) == sorted(request.id for request in requests)
 
 
-def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
+def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, reference, tmp_path):
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -223,8 +223,7 @@ def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
     pairs = [(request.messages, "print(1)") for request in requests]
     with open_engine("transformers", merged) as engine:
         expected = engine.score(pairs)
-    with open_engine("transformers", MODEL) as engine:
-        plain = engine.score(pairs)
+    plain = reference.score(pairs)
     with open_engine("vllm", MODEL, {**OPTIONS, "lora_path": str(tmp_path / "adapter")}) as engine:
         found = engine.score(pairs)
         assert engine.weight_hash not in (weight_hash(MODEL), weight_hash(merged))
@@ -233,6 +232,7 @@ def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, tmp_path):
         assert own.logprobs != pytest.approx(plain_own.logprobs, abs=1e-1)
 
 
+@pytest.mark.slow
 def test_a_folder_that_does_not_load_shows_the_end_of_the_traceback(
     vllm_installed, tiny_llama, tmp_path
 ):
