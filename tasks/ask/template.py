@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import jinja2
-from jinja2 import StrictUndefined, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -101,7 +101,9 @@ class Template(BaseModel):
         try:
             return cls.model_validate(_read(name))
         except ValidationError as error:
-            raise TemplateError(f"template {name!r}: {error}") from error
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise TemplateError(f"template {name!r}: {where}: {first['msg']}") from error
 
     @property
     def digest(self) -> str:
@@ -111,14 +113,18 @@ class Template(BaseModel):
 
     @property
     def variables(self) -> frozenset[str]:
-        """The columns that it uses."""
-        found: set[str] = set()
+        """The columns that it needs; one that it tests with `is defined` is not among them."""
+        found, optional = set[str](), set[str]()
         for message in self.messages:
             if message.splice is not None:
                 found.add(message.splice)
-            else:
-                found |= meta.find_undeclared_variables(_JINJA.parse(message.content or ""))
-        return frozenset(found)
+                continue
+            parsed = _JINJA.parse(message.content or "")
+            found |= meta.find_undeclared_variables(parsed)
+            for test in parsed.find_all(nodes.Test):
+                if test.name == "defined" and isinstance(test.node, nodes.Name):
+                    optional.add(test.node.name)
+        return frozenset(found - optional)
 
     def check(self, columns: Iterable[str]) -> None:
         """Check that rows with these columns have all that it uses, before anything is asked.
