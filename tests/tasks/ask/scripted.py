@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from storage import Warehouse
-from tasks.ask import RowSource
+from tasks.ask import AskedRow, RowSource
 from tasks.engines import Completion, GenerationRequest, Messages, OnProgress, TokenScores, failed
 from tasks.environments import Problem
 from tasks.sampling import SampleKey
@@ -83,7 +83,7 @@ class ScriptedEngine:
 
 def write_problems(w: Warehouse, problems: Sequence[Problem], *, run: str = "r") -> None:
     """Write problems as the prompts of round 1."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "id": problem.id,
             "environment": "test",
@@ -108,6 +108,8 @@ def sums(num: int) -> list[Problem]:
     ]
 
 
-def all_rows(w: Warehouse, over: str = "prompts", run: str = "r", **variables: object):
+def all_rows(
+    w: Warehouse, over: str = "prompts", run: str = "r", **variables: object
+) -> list[AskedRow]:
     with RowSource(w, over, run=run, round=1, variables=variables) as source:
         return source.rows(0, source.num_rows)
