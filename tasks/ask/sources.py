@@ -12,9 +12,13 @@ import duckdb
 
 from storage import Warehouse, content_id
 from tasks.errors import DataFormatError, UnknownNameError
-from tasks.sql_script import connect, hide_references
+from tasks.sql_script import connect, hide_references, read_sql
 
-FOLDER = Path(__file__).parent / "over"
+# Read at once: a file that changes during a run must not change its rows.
+SOURCES = {
+    path.stem: read_sql(path).strip().rstrip(";")
+    for path in sorted((Path(__file__).parent / "over").glob("*.sql"))
+}
 _KEYS = ("prompt_id", "parent_ids", "variant")
 
 # Sorted by what identifies a row, so that shards are the same in every process. `origins` has the
@@ -80,11 +84,9 @@ def query_of(over: str) -> str:
     """
     if len(over.split()) > 1:
         return over.strip().rstrip(";")
-    path = FOLDER / f"{over}.sql"
-    if not path.is_file():
-        known = ", ".join(sorted(own.stem for own in FOLDER.glob("*.sql")))
-        raise UnknownNameError(f"over={over!r}: there are {known}, or give an SQL query")
-    return path.read_text(encoding="utf-8").strip().rstrip(";")
+    if over not in SOURCES:
+        raise UnknownNameError(f"over={over!r}: there are {', '.join(SOURCES)}, or an SQL query")
+    return SOURCES[over]
 
 
 class RowSource:
