@@ -65,3 +65,7 @@ class BudgetExceededError(TaskError, RuntimeError):
 
 class TrainingError(TaskError, RuntimeError):
     """A training process failed or ended before it published its model."""
+
+
+class TemplateError(TaskError, ValueError):
+    """A template that can't be read, or that uses what its rows don't have."""

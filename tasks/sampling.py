@@ -48,14 +48,15 @@ class SampleKey:
         run: Run that asks.
         round: Its round.
         purpose: `train` samples may become training rows, `evaluate` ones never do.
-        role: `program` where the completion is run, else `answer`.
+        role: `program` where the completion is run, else `answer`; or whatever else a model is
+            asked for.
         policy_id: The model that answers.
     """
 
     run: str
     round: int
     purpose: Purpose
-    role: Literal["answer", "program"]
+    role: str
     policy_id: str
 
 
@@ -112,8 +113,7 @@ def sample_groups(
     ]
     sampling = json.dumps(settings, sort_keys=True)
     for request, completions in engine.iterate(requests, on_progress, skip):
-        rows = [_row(own, key, sampling, engine.weight_hash, engine.name) for own in completions]
-        yield request.id, rows
+        yield request.id, [_row(own, key, sampling, engine) for own in completions]
 
 
 def sample_shard(
@@ -171,21 +171,28 @@ def sample_shard(
 
 
 def _row(
-    completion: Completion, key: SampleKey, sampling: str, weight_hash: str, engine: str
+    completion: Completion, key: SampleKey, sampling: str, engine: Engine
 ) -> dict[str, object]:
     identity = (key.run, key.round, completion.request_id, key.role, key.purpose)
     return {
-        "id": content_id("sample", *identity, sampling, completion.index, weight_hash),
+        "id": content_id("sample", *identity, sampling, completion.index, engine.weight_hash),
         "prompt_id": completion.request_id,
         "parent_ids": [],
-        "role": key.role,
-        "purpose": key.purpose,
         "turn": 0,
         "index": completion.index,
-        "policy_id": key.policy_id,
-        "weight_hash": weight_hash,
-        "engine": engine,
         "sampling": sampling,
+        **completion_columns(completion, key, engine),
+    }
+
+
+def completion_columns(completion: Completion, key: SampleKey, engine: Engine) -> dict[str, object]:
+    """The columns of `samples` that do not depend on what was asked."""
+    return {
+        "role": key.role,
+        "purpose": key.purpose,
+        "policy_id": key.policy_id,
+        "weight_hash": engine.weight_hash,
+        "engine": engine.name,
         "seed": completion.seed,
         "text": completion.text,
         "num_tokens": completion.num_tokens,

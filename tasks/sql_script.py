@@ -191,6 +191,18 @@ def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.Duc
     return connection
 
 
+def hide_references(connection: duckdb.DuckDBPyConnection) -> None:
+    """Shadow the views that hold reference answers, for the user's own SQL too."""
+    catalog = connection.execute("SELECT current_catalog()").fetchall()[0][0]
+    connection.execute(
+        f"CREATE TEMP VIEW scores AS FROM {catalog}.main.scores WHERE \"check\" <> 'reference'"
+    )
+    connection.execute(
+        "CREATE TEMP VIEW prompts AS SELECT * REPLACE (NULL::VARCHAR AS reference) "
+        f"FROM {catalog}.main.prompts"
+    )
+
+
 def write_query(
     warehouse: Warehouse,
     connection: duckdb.DuckDBPyConnection,

@@ -9,7 +9,7 @@ import duckdb
 from storage import TABLES
 from tasks.errors import DataFormatError
 from tasks.selection.plans import SCRIPTS, Plan, Selection, plan_filters, plan_selections
-from tasks.sql_script import SqlScript
+from tasks.sql_script import SqlScript, hide_references
 
 _TYPES = {"sample": ("UBIGINT",), "side": ("VARCHAR",), "reason": ("VARCHAR",)}
 _NUMBERS = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
@@ -60,7 +60,7 @@ def find_candidates(
 ) -> None:
     """Make the tables `candidates` and `filtered`; hide references where they are not allowed."""
     if not allow_references:
-        _hide_references(connection)
+        hide_references(connection)
     values = {**place, "use_references": allow_references}
     connection.execute(SCRIPTS["candidates"].bind(connection, values))
     connection.execute(
@@ -183,16 +183,4 @@ def _check_decisions(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     raise DataFormatError(
         f"selection {plan.name!r} decided {total} times about {known} of {candidates} "
         "candidates; its table judged needs exactly one row for every row of candidates"
-    )
-
-
-def _hide_references(connection: duckdb.DuckDBPyConnection) -> None:
-    """Shadow the views that hold reference answers, for the user's own SQL files too."""
-    catalog = connection.execute("SELECT current_catalog()").fetchall()[0][0]
-    connection.execute(
-        f"CREATE TEMP VIEW scores AS FROM {catalog}.main.scores WHERE \"check\" <> 'reference'"
-    )
-    connection.execute(
-        "CREATE TEMP VIEW prompts AS SELECT * REPLACE (NULL::VARCHAR AS reference) "
-        f"FROM {catalog}.main.prompts"
     )

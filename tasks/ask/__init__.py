@@ -1,0 +1,38 @@
+"""Asking a model: one primitive for every role, over any rows, once or in a chain.
+
+`Sample` says what is asked, `RowSource` gives the rows, `ask_shard` asks and commits `samples`, and
+`parse_shard` turns what the parsers find into `scores`.
+"""
+
+from tasks.ask.draw import DrawRule, is_decided, next_draw
+from tasks.ask.draw_report import DrawReport, draw_report
+from tasks.ask.opinions import opinion_rows, parse_shard
+from tasks.ask.parsers import Parsed, Parser, Reader, read
+from tasks.ask.run import ask_shard
+from tasks.ask.sample import Chain, Sample, as_chain, ask_seed
+from tasks.ask.sources import AskedRow, RowSource, asked_row
+from tasks.ask.template import Template, TemplateMessage
+
+__all__ = [
+    "AskedRow",
+    "Chain",
+    "DrawReport",
+    "DrawRule",
+    "Parsed",
+    "Parser",
+    "Reader",
+    "RowSource",
+    "Sample",
+    "Template",
+    "TemplateMessage",
+    "as_chain",
+    "ask_seed",
+    "ask_shard",
+    "asked_row",
+    "draw_report",
+    "is_decided",
+    "next_draw",
+    "opinion_rows",
+    "parse_shard",
+    "read",
+]

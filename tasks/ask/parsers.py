@@ -1,0 +1,261 @@
+"""What a text says, found by declared rules; where nothing is found, the kind of failure.
+
+A text that can't be read is a state of its own: it has a `failure` and neither value nor label, so
+that nothing can take it for a score of 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from tasks.checks.answers import MARKER_RULES, AnswerKind, Rule, canonical_answer, extract_answer
+
+PARSERS_VERSION = "1"  # raise when a parser reads a text differently: it is stored in `scores`
+
+JsonValue = str | int | float | bool | None | list[str]
+Failure = Literal[
+    "empty", "not_found", "ambiguous", "out_of_range", "malformed", "wrong_fields", "too_few"
+]
+FieldKind = Literal["text", "integer", "number", "boolean", "texts"]
+_NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_MARKUP = r"[\s*_`#:=\[\](\"'\\{]*"  # what models put between a marker and what it marks
+_FENCE = re.compile(r"```[ \t]*(?P<language>\w*)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
+_ITEM = re.compile(r"^[ \t]*(?:[-*•]|\(?[0-9]{1,3}[.):])[ \t]+(?P<item>\S.*?)[ \t]*$", re.MULTILINE)
+_FIELDS: dict[FieldKind, object] = {
+    "text": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "texts": list[str],
+}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What was found in one text.
+
+    Attributes:
+        value: A number, None if the parser gives none or failed.
+        label: A word or a canonical text, None if the parser gives none or failed.
+        detail: What else was found.
+        failure: Why nothing was found; None if something was.
+    """
+
+    value: float | None = None
+    label: str | None = None
+    detail: dict[str, JsonValue] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def version(self) -> str:
+        """Changes with its settings: another parser has another opinion."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return f"{PARSERS_VERSION}-{digest[:8]}"
+
+
+class ScoreParser(_Spec):
+    """The last number behind the marker, on a scale: `Score: 4`, `**Score:** 4/5`."""
+
+    kind: Literal["score"] = "score"
+    low: float = Field(default=0.0, description="Lowest score of the scale.")
+    high: float = Field(default=5.0, description="Highest score.")
+    marker: str = Field(default="score", min_length=1, description="Word before the number.")
+
+    def parse(self, text: str) -> Parsed:
+        """Value: the score. Failures: not_found, out_of_range; ambiguous for `2 to 3`."""
+        pattern = re.compile(
+            rf"\b{re.escape(self.marker)}\b(?:\s+is\b|\s+of\b)?{_MARKUP}(?P<score>{_NUMBER})"
+            rf"(?P<range>\s*(?:-|\u2013|to|or)\s*{_NUMBER})?",
+            re.IGNORECASE,
+        )
+        matches = list(pattern.finditer(text))
+        if not matches:
+            return Parsed(failure="not_found")
+        found = matches[-1]
+        if found["range"]:
+            return Parsed(failure="ambiguous", detail={"found": found.group()})
+        value = float(found["score"])
+        if not self.low <= value <= self.high:
+            return Parsed(failure="out_of_range", detail={"found": found["score"]})
+        return Parsed(value=value, label=f"{value:g}")
+
+
+class ChoiceParser(_Spec):
+    """One of some words: in double brackets (`[[A]]`), behind a marker, or as the whole text."""
+
+    kind: Literal["choice"] = "choice"
+    options: tuple[str, ...] = Field(
+        default=("A", "B", "tie"), min_length=2, description="The words; case does not matter."
+    )
+    marker: str = Field(
+        default="winner|choice|verdict|answer", description="Words before the choice, by |."
+    )
+
+    def parse(self, text: str) -> Parsed:
+        """Label: the option as it is written in `options`. Failures: not_found, ambiguous."""
+        words = "|".join(re.escape(word) for word in self.options)
+        patterns = (
+            rf"\[\[\s*({words})\s*\]\]",
+            rf"\b(?:{self.marker})\b(?:\s+is\b)?{_MARKUP}({words})(?!\w)",
+            rf"\A{_MARKUP}({words}){_MARKUP}[.!]?\s*\Z",
+        )
+        for pattern in patterns:
+            found = {word.casefold() for word in re.findall(pattern, text, re.IGNORECASE)}
+            if len(found) > 1:
+                return Parsed(failure="ambiguous", detail={"found": sorted(found)})
+            for word in self.options:
+                if word.casefold() in found:
+                    return Parsed(label=word)
+        return Parsed(failure="not_found")
+
+
+class VerdictParser(_Spec):
+    """Yes or no, in the words of both: the last line that holds a verdict decides."""
+
+    kind: Literal["verdict"] = "verdict"
+    yes: tuple[str, ...] = Field(default=("yes", "correct", "right", "true"), min_length=1)
+    no: tuple[str, ...] = Field(default=("no", "incorrect", "wrong", "false"), min_length=1)
+
+    def parse(self, text: str) -> Parsed:
+        """Label `yes` or `no`, value 1 or 0. Failures: not_found, ambiguous (both in a line)."""
+        for line in reversed(text.splitlines()):
+            words = line.casefold()
+            # "not correct" says no.
+            words = re.sub(rf"\bnot\s+({'|'.join(map(re.escape, self.yes))})\b", self.no[0], words)
+            found = {
+                label
+                for label, group in (("yes", self.yes), ("no", self.no))
+                if re.search(rf"\b(?:{'|'.join(map(re.escape, group))})\b", words)
+            }
+            if len(found) == 2:
+                return Parsed(failure="ambiguous", detail={"found": line[:200]})
+            if found:
+                label = found.pop()
+                return Parsed(value=float(label == "yes"), label=label)
+        return Parsed(failure="not_found")
+
+
+class JsonParser(_Spec):
+    """One JSON object with declared fields, fenced or bare."""
+
+    kind: Literal["json"] = "json"
+    fields: dict[str, FieldKind] = Field(min_length=1, description="Kind of every field.")
+    value: str | None = Field(default=None, description="Field that is the value.")
+    label: str | None = Field(default=None, description="Field that is the label.")
+
+    def parse(self, text: str) -> Parsed:
+        """Detail: the fields. Failures: not_found, malformed, wrong_fields."""
+        fenced = _FENCE.findall(text)
+        source = fenced[-1][1] if fenced else text
+        start, end = source.find("{"), source.rfind("}")
+        if start < 0 or end < start:
+            return Parsed(failure="not_found")
+        types: dict[str, object] = {
+            name: (_FIELDS[kind], ...) for name, kind in self.fields.items()
+        }
+        model = create_model("Fields", __config__=ConfigDict(strict=True), **types)  # type: ignore[call-overload]
+        try:
+            read = model.model_validate_json(source[start : end + 1]).model_dump()
+        except ValidationError as error:
+            first = error.errors()[0]
+            kind: Failure = "malformed" if first["type"] == "json_invalid" else "wrong_fields"
+            where = ".".join(map(str, first["loc"]))
+            return Parsed(failure=kind, detail={"found": f"{where}: {first['msg']}".strip(": ")})
+        value = read.get(self.value) if self.value else None
+        label = read.get(self.label) if self.label else None
+        return Parsed(
+            None if value is None else float(value), None if label is None else str(label), read
+        )
+
+
+class ListParser(_Spec):
+    """The items of a numbered or bulleted list: questions, principles, tests."""
+
+    kind: Literal["list"] = "list"
+    at_least: int = Field(default=1, ge=1, description="Fewest items of a usable list.")
+
+    def parse(self, text: str) -> Parsed:
+        """Value: how many; detail.items: the items. Failures: not_found, too_few."""
+        items = [match["item"] for match in _ITEM.finditer(text)]
+        if len(items) < self.at_least:
+            kind: Failure = "too_few" if items else "not_found"
+            return Parsed(failure=kind, detail={"items": items})
+        return Parsed(value=float(len(items)), detail={"items": items})
+
+
+class AnswerParser(_Spec):
+    """A final answer, by the same rules as an environment's answers (`tasks.checks.answers`)."""
+
+    kind: Literal["answer"] = "answer"
+    answer: AnswerKind = Field(default="number", description="What answers are.")
+    rules: tuple[Rule, ...] = Field(default=MARKER_RULES, min_length=1, description="In order.")
+
+    def parse(self, text: str) -> Parsed:
+        """Label: the canonical answer. Failure: not_found."""
+        found = extract_answer(text, kind=self.answer, rules=self.rules)
+        label = None if found is None else canonical_answer(found.answer)
+        if found is None or label is None:
+            return Parsed(failure="not_found")
+        return Parsed(label=label, detail={"raw": found.answer, "rule": found.rule})
+
+
+class CodeParser(_Spec):
+    """The last fenced block of code."""
+
+    kind: Literal["code"] = "code"
+    languages: tuple[str, ...] = Field(
+        default=("", "python", "py"), description="Languages of the fence; '' for none given."
+    )
+
+    def parse(self, text: str) -> Parsed:
+        """Detail.code: the code; its label is the language. Failure: not_found."""
+        blocks = [m for m in _FENCE.finditer(text) if m["language"].casefold() in self.languages]
+        if not blocks or not blocks[-1]["code"].strip():
+            return Parsed(failure="not_found")
+        language = blocks[-1]["language"].casefold() or "code"
+        return Parsed(label=language, detail={"code": blocks[-1]["code"]})
+
+
+Parser = Annotated[
+    ScoreParser
+    | ChoiceParser
+    | VerdictParser
+    | JsonParser
+    | ListParser
+    | AnswerParser
+    | CodeParser,
+    Field(discriminator="kind"),
+]
+"""Any of the parsers, told apart by `kind`."""
+
+
+class Reader(Protocol):
+    """Anything that reads texts as a parser does."""
+
+    @property
+    def version(self) -> str:
+        """Changes when it reads differently."""
+
+    def parse(self, text: str) -> Parsed:
+        """What a text says."""
+
+
+def read(parser: Reader, text: str) -> Parsed:
+    """What a text says; an empty one says nothing, whatever the parser.
+
+    Example:
+        >>> read(ScoreParser(), "Clear and complete. Score: 4/5").value
+        4.0
+        >>> read(ScoreParser(), "Score: 9").failure, read(ScoreParser(), " ").failure
+        ('out_of_range', 'empty')
+    """
+    return parser.parse(text) if text.strip() else Parsed(failure="empty")
