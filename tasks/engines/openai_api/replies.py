@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, NamedTuple
+
+import orjson  # with log-probabilities, reading the JSON is most of the work
 
 from tasks.engines.base import Completion, FinishReason, GenerationRequest
 from tasks.engines.openai_api.failures import RequestError
@@ -46,7 +47,7 @@ def read_chat(raw: bytes, request: GenerationRequest, first: int, count: int) ->
         RequestError: `malformed_response`, if it is not what was asked for.
     """
     try:
-        return _read_chat(json.loads(raw), request, first, count)
+        return _read_chat(orjson.loads(raw), request, first, count)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise malformed(f"{type(error).__name__}: {error}", raw) from error
 
@@ -62,14 +63,14 @@ def read_prompt_logprobs(raw: bytes, num_tokens: int) -> list[float]:
         RequestError: `malformed_response`; `unsupported`, if there are no log-probabilities.
     """
     try:
-        found = json.loads(raw)["choices"][0].get("logprobs")
+        found = orjson.loads(raw)["choices"][0].get("logprobs")
         if found is None or len(found["token_logprobs"]) < num_tokens:
             raise RequestError(
                 "unsupported",
                 "the server gives no log-probabilities of an echoed prompt",
                 is_temporary=False,
             )
-        return [_logprob(value) for value in found["token_logprobs"][1:num_tokens]]
+        return _finite(found["token_logprobs"][1:num_tokens])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise malformed(f"{type(error).__name__}: {error}", raw) from error
 
@@ -149,7 +150,7 @@ def _tokens(choice: dict[str, Any]) -> _Tokens:
     """What a choice itself says of its tokens."""
     entries = (choice.get("logprobs") or {}).get("content")
     if entries is not None:
-        return _Tokens(len(entries), [_logprob(entry["logprob"]) for entry in entries])
+        return _Tokens(len(entries), _finite([entry["logprob"] for entry in entries]))
     ids = choice.get("token_ids")
     return _Tokens(None if ids is None else len(ids), [])
 
@@ -170,7 +171,7 @@ def _apportioned(
     return counts
 
 
-def _logprob(value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"log-probability {value!r}")
-    return float(value)
+def _finite(logprobs: list[float]) -> list[float]:
+    if not math.isfinite(math.fsum(logprobs)):  # a TypeError if one is no number
+        raise ValueError("a log-probability is not finite")
+    return logprobs
