@@ -13,7 +13,15 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from tasks.checks.answers import MARKER_RULES, AnswerKind, Rule, canonical_answer, extract_answer
+from tasks.checks.answers import (
+    ANSWERS_VERSION,
+    MARKER_RULES,
+    AnswerKind,
+    Rule,
+    canonical_answer,
+    extract_answer,
+)
+from tasks.environments import Environment
 
 PARSERS_VERSION = "1"  # raise when a parser reads a text differently: it is stored in `scores`
 
@@ -68,12 +76,15 @@ class ScoreParser(_Spec):
     kind: Literal["score"] = "score"
     low: float = Field(default=0.0, description="Lowest score of the scale.")
     high: float = Field(default=5.0, description="Highest score.")
-    marker: str = Field(default="score", min_length=1, description="Word before the number.")
+    marker: str = Field(
+        default="score", description="Word before the number; empty: the last number of all."
+    )
 
     def parse(self, text: str) -> Parsed:
         """Value: the score. Failures: not_found, out_of_range; ambiguous for `2 to 3`."""
+        marker = rf"\b{re.escape(self.marker)}\b(?:\s+is\b|\s+of\b)?{_MARKUP}"
         pattern = re.compile(
-            rf"\b{re.escape(self.marker)}\b(?:\s+is\b|\s+of\b)?{_MARKUP}(?P<score>{_NUMBER})"
+            rf"{marker if self.marker else ''}(?P<score>{_NUMBER})"
             rf"(?P<range>\s*(?:-|\u2013|to|or)\s*{_NUMBER})?",
             re.IGNORECASE,
         )
@@ -247,6 +258,24 @@ class Reader(Protocol):
 
     def parse(self, text: str) -> Parsed:
         """What a text says."""
+
+
+@dataclass(frozen=True)
+class EnvironmentReader:
+    """Reads the answers to an environment's problems, as its checks do."""
+
+    environment: Environment
+
+    @property
+    def version(self) -> str:
+        """The environment and the version of its checks."""
+        return f"{ANSWERS_VERSION}-{self.environment.name}"
+
+    def parse(self, text: str) -> Parsed:
+        """Label: the canonical answer. Failure: not_found."""
+        raw = self.environment.parse_answer(text)
+        label = None if raw is None else self.environment.canonical(raw)
+        return Parsed(failure="not_found") if label is None else Parsed(label=label)
 
 
 def read(parser: Reader, text: str) -> Parsed:
