@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
@@ -57,7 +58,7 @@ def stages_in(folder: Path, base: Path, **changes: object) -> Stages:
     settings = {
         "environment": {"name": "copy"},
         "prompts": {"num": 12, "difficulties": [4, 6]},
-        "sampling": {"n": 4, "temperature": 2.0, "max_new_tokens": 12},
+        "sampling": {"n": 4, "temperature": 4.0, "max_new_tokens": 12},
         "shard_size": 5,
     }
     config = tiny_config("length_generalization", **(settings | changes))
@@ -69,7 +70,7 @@ def stages_in(folder: Path, base: Path, **changes: object) -> Stages:
 
 def run_in_flow(work: Callable[[], None]) -> None:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        flow(work, name="round", task_runner=ONE_AFTER_ANOTHER)()
+        flow(name="round", task_runner=ONE_AFTER_ANOTHER)(work)()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def judged(base: Path, prefect_server: None, tmp_path_factory: pytest.TempPathFa
     return found[-1]
 
 
-def query(stages: Stages, sql: str, **parameters: object) -> list[tuple[object, ...]]:
+def query(stages: Stages, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
     with stages.warehouse.connect() as con:
         return list(con.execute(sql, parameters).fetchall())
 
