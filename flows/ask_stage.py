@@ -35,8 +35,9 @@ def ask(
 ) -> None:
     """Ask a model about every row of `over`; what it says is in `samples`, opinions in `scores`.
 
-    The rows are those that `over` gives now, so it must not give other rows once the stage has
-    written its own. Engine and sandbox are opened in the flow's main thread, where they are needed.
+    The rows are those that `over` gives when the stage begins; they are kept in the round's working
+    folder, so that a stage which goes on after a crash has the same ones, whatever was written
+    since. Engine and sandbox are opened in the flow's main thread, where they are needed.
 
     Args:
         stages: The round.
@@ -53,8 +54,8 @@ def ask(
     """
     chain = as_chain(what)
     with ExitStack() as stack:
-        source = stack.enter_context(_rows(stages, chain, variables))
-        chain.check([*source.columns, "parent_ids", "variant"])
+        source = stack.enter_context(_rows(stages, chain, name, variables))
+        chain.check(source.columns)
         if source.num_rows == 0:
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
         engine = cache(lambda: stack.enter_context(open_policy(stages, model or stages.incumbent)))
@@ -94,7 +95,9 @@ def judge(
     return put_together(stages, judge)
 
 
-def _rows(stages: Stages, chain: Chain, variables: Mapping[str, object] | None) -> RowSource:
+def _rows(
+    stages: Stages, chain: Chain, name: str, variables: Mapping[str, object] | None
+) -> RowSource:
     return RowSource(
         stages.warehouse,
         chain.links[0].over,
@@ -103,6 +106,7 @@ def _rows(stages: Stages, chain: Chain, variables: Mapping[str, object] | None) 
         variables=variables,
         allow_references=stages.recipe.allow_references,
         memory_gib=stages.config.selection.memory_gib,
+        keep=stages.warehouse.scratch_dir(stages.run, stages.number) / f"asked-{name}",
     )
 
 
