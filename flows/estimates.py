@@ -16,7 +16,8 @@ from flows.progress import say
 from tasks.estimate import Costs, Pace, Probe, compare
 
 if TYPE_CHECKING:
-    from flows.stages import Shard, Stages
+    from flows.sample_stage import Shard
+    from flows.stages import Stages
 
 TABLES_OF_SAMPLES = ("samples", "executions", "scores")
 _FILE = "estimate.json"

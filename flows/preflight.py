@@ -106,6 +106,11 @@ def check_evaluation(config: RecipeConfig) -> Environment:
             "choose some of these, or add them to evaluation.difficulties"
         )
     if environment.answer_format != "text":
+        if config.draw is not None:
+            raise SettingError(
+                f"settings draw: environment {config.environment.name!r} has answers that are run, "
+                "and a draw rule counts votes while the engine writes; leave `draw` out"
+            )
         _check_sandbox(config)
     return environment
 

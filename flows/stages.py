@@ -7,39 +7,32 @@ again after a crash goes on where it stopped and ends with the same tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.estimates import show_estimate
-from flows.progress import stage_progress
+from flows import ask_stage
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
-from sandbox import Rechecker, Runner, open_sandbox
+from flows.sample_stage import Ask, answer
 from storage import Warehouse, content_id
-from tasks.checks.shard import check_shard
+from tasks.ask import Chain, Sample, draw_report
 from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
-from tasks.engines import Engine, open_engine
 from tasks.environments import Environment, Problem
-from tasks.errors import WeightsChangedError
-from tasks.estimate import Pace, probe_size
-from tasks.models import ModelRef, check_weights
-from tasks.sampling import SampleKey, SamplingSpec, sample_shard
+from tasks.judging import MetaJudge, PairJudge, RubricJudge
+from tasks.models import ModelRef
+from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
-SAMPLES_PER_FILE = 65_536  # about 10 MB of Parquet; a smaller stage appears when it is done
 HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 
@@ -60,6 +53,7 @@ class Stages:
         num_promoted: Rounds of the run that promoted a model so far.
         seconds: Seconds by stage.
         tokens: Generated tokens by stage.
+        metrics: What stages measured, for `rounds.metrics`: judges, and what a draw rule saved.
         is_estimated: Whether this process made the round's estimate.
     """
 
@@ -81,14 +75,41 @@ class Stages:
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
+        self.metrics: dict[str, dict[str, Any]] = {}
         self.is_estimated = False
 
     def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
         """Draw train problems, ask the incumbent, and check every answer while it goes on."""
+        draw = self.config.draw
         with self.clock("prompts"):
             problems = draw_problems(self, prompts)
         with self.clock("sample and check"):
-            answer(self, Ask("train", self.incumbent, problems, sampling, "sample"))
+            answer(self, Ask("train", self.incumbent, problems, sampling, "sample", draw))
+        if draw is not None:
+            saved = draw_report(
+                self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
+            )
+            self.metrics["draw"] = saved.to_dict()
+
+    def ask(
+        self,
+        what: Sample | Chain,
+        name: str,
+        *,
+        model: ModelRef | None = None,
+        graded: Collection[str] = (),
+    ) -> None:
+        """Ask about rows of the round, once or in a chain; see `flows.ask_stage.ask`."""
+        with self.clock(name):
+            ask_stage.ask(self, what, name, model=model, graded=graded)
+
+    def judge(
+        self, judge: RubricJudge | PairJudge | MetaJudge, *, model: ModelRef | None = None
+    ) -> None:
+        """Let a model judge the round's answers; see `flows.ask_stage.judge`."""
+        with self.clock(judge.name):
+            found = ask_stage.judge(self, judge, model=model)
+        self.metrics.setdefault("judges", {})[judge.name] = found
 
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
@@ -120,126 +141,6 @@ class Stages:
         finally:
             spent = self.seconds.get(stage, 0.0) + time.monotonic() - start
             self.seconds[stage] = round(spent, 3)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A model to ask about problems.
-
-    Attributes:
-        purpose: `train` or `evaluate`.
-        model: The model that answers.
-        problems: What it is asked.
-        sampling: How completions are drawn.
-        prefix: First word of the parts' names.
-    """
-
-    purpose: str
-    model: ModelRef
-    problems: list[Problem] = field(repr=False)
-    sampling: SamplingSpec
-    prefix: str
-
-
-class Shard(NamedTuple):
-    """Some problems of an ask, and the name of the part that their rows are in."""
-
-    ask: Ask
-    part: str
-    problems: list[Problem]
-    is_probe: bool
-
-
-def answer(stages: Stages, *asks: Ask) -> None:
-    """Ask one model, shard by shard, and check shard k while the engine writes shard k + 1.
-
-    Engine and sandbox are opened here, in the flow's main thread, so that a cancelled or failed
-    run closes both; they are not opened at all when every shard is done.
-    """
-    with ExitStack() as stack:
-        box: Runner | None = None
-        engine: Engine | None = None
-        ends: list[PrefectFuture[Any]] = []
-        for segment in _segments(stages, asks):
-            checks: list[Any] = []  # futures; Prefect puts in the result where one is passed on
-            for shard in segment:
-                if _has(stages, "scores", shard.part):
-                    continue
-                box, pace = box or _open_box(stages, stack), None
-                if not _has(stages, "samples", shard.part):
-                    start = time.monotonic()
-                    engine = engine or stack.enter_context(_engine(stages, shard.ask.model))
-                    start_s = time.monotonic() - start
-                    pace = ask_shard(stages, shard, engine)
-                references = {p.id: p.reference for p in shard.problems}
-                checks.append(check_part.submit(stages, box, references, shard.part))
-                if shard.is_probe and pace is not None:
-                    ends.append(show_estimate.submit(stages, shard, pace, start_s, checks[-1]))
-            parts = [shard.part for shard in segment]
-            ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
-        for end in ends:
-            end.result()
-    _count_tokens(stages, asks)
-
-
-def _segments(stages: Stages, asks: Sequence[Ask]) -> Iterator[list[Shard]]:
-    """Shards that appear to readers together: all of an ask, or enough for a large file."""
-    for ask in asks:
-        shards = list(_shards(stages, ask))
-        samples_per_shard = stages.config.shard_size * ask.sampling.n
-        size = max(1, -(-SAMPLES_PER_FILE // samples_per_shard))
-        yield from (shards[start : start + size] for start in range(0, len(shards), size))
-
-
-def _shards(stages: Stages, ask: Ask) -> Iterator[Shard]:
-    """The shards of an ask; of a round's large ask the first one is its probe."""
-    num, size = len(ask.problems), stages.config.shard_size
-    probe = probe_size(num, ask.sampling.n) if ask.purpose == "train" else 0
-    starts = [*([0] if probe else []), *range(probe, num, size)]
-    for number, (start, end) in enumerate(pairwise([*starts, num])):
-        part = f"{ask.prefix}-{number:04d}"
-        yield Shard(ask, part, ask.problems[start:end], is_probe=end == probe)
-
-
-def _has(stages: Stages, table: str, part: str) -> bool:
-    return stages.warehouse.has(table, run=stages.run, round=stages.number, part=part)
-
-
-def _engine(stages: Stages, model: ModelRef) -> Engine:
-    check_weights(model)  # before minutes of loading; what the engine serves decides
-    engine = open_engine(stages.config.engine.name, model.path, stages.config.engine.options)
-    try:
-        check_weights(model, engine.weight_hash)
-    except WeightsChangedError:
-        engine.close()
-        raise
-    return engine
-
-
-def _open_box(stages: Stages, stack: ExitStack) -> Runner | None:
-    if stages.environment.answer_format == "text":
-        return None
-    spec = stages.config.sandbox
-    open_box = partial(open_sandbox, spec.backend, workers=spec.workers, limits=spec.limits())
-    box = stack.enter_context(open_box())
-    if not spec.recheck_share:
-        return box
-    other = stack.enter_context(open_box(seed=1))
-    return Rechecker(box, other, spec.recheck_share, stages.config.seed)
-
-
-def _count_tokens(stages: Stages, asks: Sequence[Ask]) -> None:
-    for ask in asks:
-        for shard in _shards(stages, ask):
-            rows = stages.warehouse.read(
-                "samples",
-                run=stages.run,
-                round=stages.number,
-                part=shard.part,
-                columns=["num_tokens"],
-            )
-            tokens = sum(rows.column("num_tokens").to_pylist())
-            stages.tokens[ask.purpose] = stages.tokens.get(ask.purpose, 0) + tokens
 
 
 @task(name="draw problems", cache_policy=NO_CACHE)
@@ -281,62 +182,6 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
         for problem in problems
     ]
     stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
-
-
-@task(name="sample shard", task_run_name="sample {shard.part}", cache_policy=NO_CACHE)
-def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> Pace:
-    """Ask the engine about one shard; every finished problem is safe at once."""
-    pace = Pace()
-    is_program = stages.environment.answer_format != "text"
-    key = SampleKey(
-        run=stages.run,
-        round=stages.number,
-        purpose="train" if shard.ask.purpose == "train" else "evaluate",
-        role="program" if is_program else "answer",
-        policy_id=shard.ask.model.id,
-    )
-    with stage_progress(f"round {stages.number} {shard.part}", "samples") as progress:
-
-        def follow(done: int, total: int) -> None:
-            pace(done, total)
-            progress(done, total)
-
-        sample_shard(
-            stages.warehouse,
-            engine,
-            shard.problems,
-            shard.ask.sampling,
-            key,
-            seed=stages.config.seed,
-            part=shard.part,
-            on_progress=follow,
-        )
-    return pace
-
-
-@task(name="check shard", task_run_name="check {part}", cache_policy=NO_CACHE, retries=2)
-def check_part(
-    stages: Stages, box: Runner | None, references: dict[str, str | None], part: str
-) -> float:
-    """Run a shard's programs, parse its answers, compare with references; returns the seconds."""
-    start = time.monotonic()
-    check_shard(
-        stages.warehouse,
-        stages.environment,
-        box,
-        references,
-        run=stages.run,
-        round=stages.number,
-        part=part,
-    )
-    return time.monotonic() - start
-
-
-@task(name="seal shards", task_run_name="seal {parts[0]}", cache_policy=NO_CACHE)
-def seal_parts(stages: Stages, parts: list[str]) -> None:
-    """Make checked shards visible in the tables, as one file each."""
-    for table in ("samples", "executions", "scores"):
-        stages.warehouse.seal(table, parts, run=stages.run, round=stages.number)
 
 
 @task(name="vote", cache_policy=NO_CACHE)

@@ -324,7 +324,7 @@ def write_round(
         "config": stages.config.model_dump(mode="json"),
         "counts": _counts(stages),
         # Which SQL voted and selected; the texts of the user's own files are in the config.
-        "metrics": metrics | {"sql_digest": SQL_DIGEST},
+        "metrics": metrics | stages.metrics | {"sql_digest": SQL_DIGEST},
         "seconds": stages.seconds,
         "tokens": stages.tokens,
         "estimate": show_comparison(stages),

@@ -127,7 +127,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column(
             "index",
             _INT,
-            "Position among the samples of the same prompt, role and turn.",
+            "Position among the samples of the same prompt, parents, role and turn.",
         ),
         _column(
             "policy_id",

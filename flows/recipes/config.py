@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox import Limits
+from tasks.ask import DrawRule
 from tasks.data_mix import MixSpec
 from tasks.dedup import DedupSpec
 from tasks.environments import ENVIRONMENTS
@@ -165,6 +166,11 @@ class RecipeConfig(Settings):
     environment: EnvironmentSpec = EnvironmentSpec()
     prompts: PromptSpec = PromptSpec()
     sampling: SamplingSpec = SamplingSpec()
+    draw: DrawRule | None = Field(
+        default=None,
+        description="Ends a problem's samples when the vote is decided, or draws more where "
+        "answers disagree; empty: sampling.n for every problem. For answers that are texts.",
+    )
     training: TrainingSpec = TrainingSpec()
     start_from: Literal["base", "previous"] = Field(
         default="previous", description="Weights that training starts from."

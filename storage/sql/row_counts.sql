@@ -5,7 +5,8 @@
 --
 -- Columns
 --   run, round             partition keys
---   samples                rows of samples with purpose 'train' or 'imported'
+--   samples                rows of samples with purpose 'train' or 'imported' that are answers or
+--                          programs; critiques, judgements and the like are not selected from
 --   selected               of these, distinct ones that examples, pairs or labels of the same round
 --                          name in sample_ids, chosen_sample_id or rejected_sample_id
 --   rejected               of these, distinct ones that rejections of the same round name
@@ -39,7 +40,8 @@ counted AS (
         count(DISTINCT own.sample_id)
             FILTER (WHERE used.sample_id IS NULL AND dropped.sample_id IS NULL) AS unaccounted
     FROM (
-        SELECT run, round, id AS sample_id FROM samples WHERE purpose IN ('train', 'imported')
+        SELECT run, round, id AS sample_id FROM samples
+        WHERE purpose IN ('train', 'imported') AND role IN ('answer', 'program')
     ) AS own
     LEFT JOIN used USING (run, round, sample_id)
     LEFT JOIN dropped USING (run, round, sample_id)

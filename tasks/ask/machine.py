@@ -6,6 +6,8 @@ chain and, after a crash, finds out from the answers that are safe what is missi
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,7 +84,9 @@ class Machine:
     def start(self, rows: Sequence[AskedRow]) -> list[Step]:
         """The first step of every row."""
         size = self._first_size(self._chain.links[0])
-        return [Step(row, (position, (), 0), (), size) for position, row in enumerate(rows)]
+        return [
+            Step(self._named(row), (position, (), 0), (), size) for position, row in enumerate(rows)
+        ]
 
     def request(self, step: Step) -> GenerationRequest:
         """What a step asks the engine.
@@ -145,6 +149,17 @@ class Machine:
             if row["status"] == "ok" and self._goes_on(step.link, successor, row):
                 order = (position, (*indices, start + offset), 0)
                 yield Step(step.row, order, (*step.path, row), self._first_size(successor))
+
+    def _named(self, row: AskedRow) -> AskedRow:
+        """The row under a key that what templates see of it is part of.
+
+        Other texts about the same prompt are another question: neither the answers that a crash
+        left in the journal nor the ids of samples are shared with it.
+        """
+        reads = {name for link in self._chain.links for name in link.template.reads}
+        seen = {name: row.values[name] for name in sorted(reads & row.values.keys())}
+        digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
+        return replace(row, key=content_id("ask", row.key, digest))
 
     def _first_size(self, link: Sample) -> int:
         return link.n if link.draw is None else next_draw(link.draw, link.n, [])

@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
-from tasks.checks.answers import MARKER_RULES, AnswerKind, Rule, canonical_answer, extract_answer
+from tasks.checks.answers import (
+    ANSWERS_VERSION,
+    MARKER_RULES,
+    AnswerKind,
+    Rule,
+    canonical_answer,
+    extract_answer,
+)
+from tasks.environments import Environment
 
 PARSERS_VERSION = "1"  # raise when a parser reads a text differently: it is stored in `scores`
 
@@ -24,8 +40,11 @@ Failure = Literal[
 FieldKind = Literal["text", "integer", "number", "boolean", "texts"]
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _MARKUP = r"[\s*_`#:=\[\](\"'\\{]*"  # what models put between a marker and what it marks
-_FENCE = re.compile(r"```[ \t]*(?P<language>\w*)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
-_ITEM = re.compile(r"^[ \t]*(?:[-*•]|\(?[0-9]{1,3}[.):])[ \t]+(?P<item>\S.*?)[ \t]*$", re.MULTILINE)
+_LANGUAGE = re.compile(r"[ \t]*(\w*)")
+# No pattern may look twice at the same characters: a model that repeats itself to its limit gives
+# 100,000 of them, on which a lazy `.*?` before a rare ending takes minutes.
+_ITEM = re.compile(r"^[ \t]*(?:[-*•]|\(?[0-9]{1,3}[.):])[ \t]+(?P<item>\S.*)$", re.MULTILINE)
+_AROUND = " \t\r\n*_`#:=[]()\"'\\{}.!"  # what may stand around a choice that is the whole text
 _FIELDS: dict[FieldKind, object] = {
     "text": str,
     "integer": int,
@@ -62,18 +81,39 @@ class _Spec(BaseModel):
         return f"{PARSERS_VERSION}-{digest[:8]}"
 
 
+class _Block(NamedTuple):
+    language: str
+    code: str
+
+
+def _fenced(text: str) -> Iterator[_Block]:
+    """The fenced blocks of a text, in order; one that nothing closes is none."""
+    start = text.find("```")
+    while start >= 0:
+        body = text.find("\n", start) + 1
+        end = text.find("```", body) if body else -1
+        if end < 0:
+            return
+        language = _LANGUAGE.match(text, start + 3)
+        yield _Block(language[1].casefold() if language else "", text[body:end])
+        start = text.find("```", end + 3)
+
+
 class ScoreParser(_Spec):
     """The last number behind the marker, on a scale: `Score: 4`, `**Score:** 4/5`."""
 
     kind: Literal["score"] = "score"
     low: float = Field(default=0.0, description="Lowest score of the scale.")
     high: float = Field(default=5.0, description="Highest score.")
-    marker: str = Field(default="score", min_length=1, description="Word before the number.")
+    marker: str = Field(
+        default="score", description="Word before the number; empty: the last number of all."
+    )
 
     def parse(self, text: str) -> Parsed:
         """Value: the score. Failures: not_found, out_of_range; ambiguous for `2 to 3`."""
+        marker = rf"\b{re.escape(self.marker)}\b(?:\s+is\b|\s+of\b)?{_MARKUP}"
         pattern = re.compile(
-            rf"\b{re.escape(self.marker)}\b(?:\s+is\b|\s+of\b)?{_MARKUP}(?P<score>{_NUMBER})"
+            rf"{marker if self.marker else ''}(?P<score>{_NUMBER})"
             rf"(?P<range>\s*(?:-|\u2013|to|or)\s*{_NUMBER})?",
             re.IGNORECASE,
         )
@@ -106,10 +146,10 @@ class ChoiceParser(_Spec):
         patterns = (
             rf"\[\[\s*({words})\s*\]\]",
             rf"\b(?:{self.marker})\b(?:\s+is\b)?{_MARKUP}({words})(?!\w)",
-            rf"\A{_MARKUP}({words}){_MARKUP}[.!]?\s*\Z",
         )
-        for pattern in patterns:
-            found = {word.casefold() for word in re.findall(pattern, text, re.IGNORECASE)}
+        marked = (re.findall(pattern, text, re.IGNORECASE) for pattern in patterns)
+        for said in (*marked, [text.strip(_AROUND)]):
+            found = {word.casefold() for word in said} & {o.casefold() for o in self.options}
             if len(found) > 1:
                 return Parsed(failure="ambiguous", detail={"found": sorted(found)})
             for word in self.options:
@@ -127,15 +167,15 @@ class VerdictParser(_Spec):
 
     def parse(self, text: str) -> Parsed:
         """Label `yes` or `no`, value 1 or 0. Failures: not_found, ambiguous (both in a line)."""
+        yes, no = ("|".join(map(re.escape, words)) for words in (self.yes, self.no))
+        negated = re.compile(rf"\bnot\s+(?:{yes})\b", re.IGNORECASE)  # "not correct" says no
+        patterns = {
+            label: re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+            for label, words in (("yes", yes), ("no", no))
+        }
         for line in reversed(text.splitlines()):
-            words = line.casefold()
-            # "not correct" says no.
-            words = re.sub(rf"\bnot\s+({'|'.join(map(re.escape, self.yes))})\b", self.no[0], words)
-            found = {
-                label
-                for label, group in (("yes", self.yes), ("no", self.no))
-                if re.search(rf"\b(?:{'|'.join(map(re.escape, group))})\b", words)
-            }
+            words = negated.sub(lambda match: self.no[0], line)
+            found = {label for label, pattern in patterns.items() if pattern.search(words)}
             if len(found) == 2:
                 return Parsed(failure="ambiguous", detail={"found": line[:200]})
             if found:
@@ -152,17 +192,28 @@ class JsonParser(_Spec):
     value: str | None = Field(default=None, description="Field that is the value.")
     label: str | None = Field(default=None, description="Field that is the label.")
 
+    @model_validator(mode="after")
+    def _has_what_it_names(self) -> Self:
+        numbers = [name for name, kind in self.fields.items() if kind not in ("text", "texts")]
+        if self.value is not None and self.value not in numbers:
+            raise ValueError(f"value={self.value!r}: expected a field with a number: {numbers}")
+        if self.label is not None and self.label not in self.fields:
+            raise ValueError(f"label={self.label!r}: expected one of {list(self.fields)}")
+        return self
+
     def parse(self, text: str) -> Parsed:
-        """Detail: the fields. Failures: not_found, malformed, wrong_fields."""
-        fenced = _FENCE.findall(text)
-        source = fenced[-1][1] if fenced else text
+        """Detail: the fields. Failures: not_found, malformed, wrong_fields, out_of_range."""
+        fenced = list(_fenced(text))
+        source = fenced[-1].code if fenced else text
         start, end = source.find("{"), source.rfind("}")
         if start < 0 or end < start:
             return Parsed(failure="not_found")
         types: dict[str, object] = {
             name: (_FIELDS[kind], ...) for name, kind in self.fields.items()
         }
-        model = create_model("Fields", __config__=ConfigDict(strict=True), **types)  # type: ignore[call-overload]
+        # No NaN: it is no JSON, and no table takes it for a value.
+        config = ConfigDict(strict=True, allow_inf_nan=False)
+        model = create_model("Fields", __config__=config, **types)  # type: ignore[call-overload]
         try:
             read = model.model_validate_json(source[start : end + 1]).model_dump()
         except ValidationError as error:
@@ -170,11 +221,13 @@ class JsonParser(_Spec):
             kind: Failure = "malformed" if first["type"] == "json_invalid" else "wrong_fields"
             where = ".".join(map(str, first["loc"]))
             return Parsed(failure=kind, detail={"found": f"{where}: {first['msg']}".strip(": ")})
-        value = read.get(self.value) if self.value else None
+        given = read.get(self.value) if self.value else None
         label = read.get(self.label) if self.label else None
-        return Parsed(
-            None if value is None else float(value), None if label is None else str(label), read
-        )
+        try:
+            value = None if given is None else float(given)
+        except OverflowError:
+            return Parsed(failure="out_of_range", detail={"found": str(given)})
+        return Parsed(value, None if label is None else str(label), read)
 
 
 class ListParser(_Spec):
@@ -185,7 +238,7 @@ class ListParser(_Spec):
 
     def parse(self, text: str) -> Parsed:
         """Value: how many; detail.items: the items. Failures: not_found, too_few."""
-        items = [match["item"] for match in _ITEM.finditer(text)]
+        items = [match["item"].rstrip() for match in _ITEM.finditer(text)]
         if len(items) < self.at_least:
             kind: Failure = "too_few" if items else "not_found"
             return Parsed(failure=kind, detail={"items": items})
@@ -218,11 +271,10 @@ class CodeParser(_Spec):
 
     def parse(self, text: str) -> Parsed:
         """Detail.code: the code; its label is the language. Failure: not_found."""
-        blocks = [m for m in _FENCE.finditer(text) if m["language"].casefold() in self.languages]
-        if not blocks or not blocks[-1]["code"].strip():
+        blocks = [block for block in _fenced(text) if block.language in self.languages]
+        if not blocks or not blocks[-1].code.strip():
             return Parsed(failure="not_found")
-        language = blocks[-1]["language"].casefold() or "code"
-        return Parsed(label=language, detail={"code": blocks[-1]["code"]})
+        return Parsed(label=blocks[-1].language or "code", detail={"code": blocks[-1].code})
 
 
 Parser = Annotated[
@@ -247,6 +299,24 @@ class Reader(Protocol):
 
     def parse(self, text: str) -> Parsed:
         """What a text says."""
+
+
+@dataclass(frozen=True)
+class EnvironmentReader:
+    """Reads the answers to an environment's problems, as its checks do."""
+
+    environment: Environment
+
+    @property
+    def version(self) -> str:
+        """The environment and the version of its checks."""
+        return f"{ANSWERS_VERSION}-{self.environment.name}"
+
+    def parse(self, text: str) -> Parsed:
+        """Label: the canonical answer. Failure: not_found."""
+        raw = self.environment.parse_answer(text)
+        label = None if raw is None else self.environment.canonical(raw)
+        return Parsed(failure="not_found") if label is None else Parsed(label=label)
 
 
 def read(parser: Reader, text: str) -> Parsed:

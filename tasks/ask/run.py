@@ -69,7 +69,7 @@ def ask_shard(
         # Looked up under the journal's lock: another process may have finished it meanwhile.
         if not warehouse.has("samples", run=run, round=number, part=part):
             machine = Machine(chain, key, engine, seed, reader)
-            most = len(rows) * _most_per_row(chain)
+            most = len(rows) * chain.most_per_row
             done, finished = 0, []
             for step in _work(engine, machine, rows, own, _wave_size(chain)):
                 finished.append(step)
@@ -146,11 +146,3 @@ def _check(chain: Chain, rows: Sequence[AskedRow], reader: Reader | None) -> Non
 def _wave_size(chain: Chain) -> int | None:
     is_plain = len(chain.links) == 1 and chain.links[0].draw is None
     return None if is_plain else chain.wave
-
-
-def _most_per_row(chain: Chain) -> int:
-    total, group = 0, 1
-    for link in chain.links:
-        group *= link.n if link.draw is None else link.draw.most(link.n)
-        total += group
-    return total

@@ -101,6 +101,15 @@ class Chain(BaseModel):
                 )
         return self
 
+    @property
+    def most_per_row(self) -> int:
+        """Most samples that one row can lead to."""
+        total, group = 0, 1
+        for link in self.links:
+            group *= link.n if link.draw is None else link.draw.most(link.n)
+            total += group
+        return total
+
     def turn(self, link: int) -> int:
         """samples.turn of a link."""
         return self.links[0].turn + link

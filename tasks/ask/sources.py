@@ -11,6 +11,7 @@ from typing import Self
 import duckdb
 
 from storage import Warehouse, content_id
+from storage.commit import replace_beside
 from tasks.errors import DataFormatError, UnknownNameError
 from tasks.sql_script import connect, hide_references, read_sql
 
@@ -23,16 +24,18 @@ _KEYS = ("prompt_id", "parent_ids", "variant")
 
 # Sorted by what identifies a row, so that shards are the same in every process. `origins` has the
 # seeds of parents that are samples: unlike their ids, they don't depend on the run's name.
-_PREPARE = """
-CREATE OR REPLACE TEMP TABLE asked AS
+_ASKED = """
+CREATE TEMP TABLE asked AS
 SELECT *, row_number() OVER (ORDER BY prompt_id, parent_ids, variant) - 1 AS ask_position
 FROM ({query}
-);
-CREATE OR REPLACE TEMP TABLE origins AS
+)
+"""
+_ORIGINS = """
+CREATE TEMP TABLE origins AS
 SELECT id, any_value(seed) AS seed
 FROM samples
 WHERE id IN (SELECT unnest(parent_ids) FROM asked)
-GROUP BY id;
+GROUP BY id
 """
 
 
@@ -98,7 +101,7 @@ class RowSource:
     the template uses.
 
     Attributes:
-        columns: The columns of the query.
+        columns: The columns of the query, with parent_ids and variant.
         num_rows: How many rows there are.
     """
 
@@ -112,8 +115,9 @@ class RowSource:
         variables: Mapping[str, object] | None = None,
         allow_references: bool = False,
         memory_gib: float | None = None,
+        keep: Path | None = None,
     ) -> None:
-        """Run the query.
+        """Run the query, or read the rows that it gave before.
 
         Args:
             warehouse: What it reads.
@@ -123,6 +127,9 @@ class RowSource:
             variables: More variables that the query may read.
             allow_references: Whether it may see reference answers.
             memory_gib: Memory that DuckDB may use before it spills to disk; None for its default.
+            keep: Working file for the rows, named after the query and its variables as well. What
+                is asked may change what the query gives ("prompts without a right answer"), so a
+                stage that goes on after a crash asks about the rows that it began with.
 
         Raises:
             UnknownNameError: If there is no source of that name.
@@ -133,9 +140,20 @@ class RowSource:
         try:
             if not allow_references:
                 hide_references(self._connection)
-            for name, value in {**(variables or {}), "run": run, "round": round}.items():
+            given = {**(variables or {}), "run": run, "round": round}
+            for name, value in given.items():
                 self._connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
-            self.columns = self._run(query_of(over))
+            query = query_of(over)
+            digest = content_id("asked", query, given, allow_references)  # type: ignore[arg-type]
+            kept = None if keep is None else keep.with_name(f"{keep.name}-{digest}.parquet")
+            if kept is None or not kept.is_file():
+                self._run(query)
+                if kept is not None:
+                    self._keep(kept)
+            else:
+                self._connection.read_parquet(str(kept)).create_view("asked")
+            self._connection.execute(_ORIGINS)
+            self.columns = self._columns("asked")
             self.num_rows = self._count()
         except BaseException:
             self._connection.close()
@@ -159,10 +177,20 @@ class RowSource:
         names = [column[0] for column in cursor.description or []]
         return [asked_row(dict(zip(names, row, strict=True)), seeds) for row in cursor.fetchall()]
 
-    def _run(self, query: str) -> tuple[str, ...]:
+    def _columns(self, query: str) -> tuple[str, ...]:
+        described = self._connection.execute(f"DESCRIBE {query}").fetchall()
+        return tuple(str(row[0]) for row in described if row[0] != "ask_position")
+
+    def _keep(self, path: Path) -> None:
+        def write(unfinished: Path) -> None:
+            name = str(unfinished).replace("'", "''")
+            self._connection.execute(f"COPY asked TO '{name}' (FORMAT parquet, COMPRESSION zstd)")
+
+        replace_beside(path, write)
+
+    def _run(self, query: str) -> None:
         try:
-            described = self._connection.execute(f"DESCRIBE {query}").fetchall()
-            columns = tuple(str(row[0]) for row in described)
+            columns = self._columns(query)
             if "prompt_id" not in columns:
                 raise DataFormatError(
                     f"over={self._over[:80]!r}: its rows have no prompt_id; their columns are "
@@ -173,10 +201,9 @@ class RowSource:
                 full = f"SELECT *, []::VARCHAR[] AS parent_ids FROM ({full})"
             if "variant" not in columns:
                 full = f"SELECT *, '' AS variant FROM ({full})"
-            self._connection.execute(_PREPARE.format(query=full))
+            self._connection.execute(_ASKED.format(query=full))
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
             raise DataFormatError(f"over={self._over[:80]!r} can't run: {error}") from None
-        return columns
 
     def _count(self) -> int:
         keys = ", ".join(_KEYS)

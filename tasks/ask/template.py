@@ -114,6 +114,14 @@ class Template(BaseModel):
     @property
     def variables(self) -> frozenset[str]:
         """The columns that it needs; one that it tests with `is defined` is not among them."""
+        return self.reads - self._names()[1]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """All columns that can be seen in its messages, those that it does not need as well."""
+        return self._names()[0]
+
+    def _names(self) -> tuple[frozenset[str], frozenset[str]]:
         found, optional = set[str](), set[str]()
         for message in self.messages:
             if message.splice is not None:
@@ -124,7 +132,7 @@ class Template(BaseModel):
             for test in parsed.find_all(nodes.Test):
                 if test.name == "defined" and isinstance(test.node, nodes.Name):
                     optional.add(test.node.name)
-        return frozenset(found - optional)
+        return frozenset(found), frozenset(optional)
 
     def check(self, columns: Iterable[str]) -> None:
         """Check that rows with these columns have all that it uses, before anything is asked.

