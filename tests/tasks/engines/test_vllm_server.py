@@ -69,7 +69,8 @@ def test_samples_scores_and_errors_are_those_of_the_model(engine, tiny_llama):
             [GenerationRequest("g", PROMPT, temperature=0.0, max_new_tokens=12)]
         )
         expected = other.score([(PROMPT, text) for text in texts])
-    assert found[1][0].text == greedy[0][0].text
+    # The server keeps back the bytes of a character that was cut off.
+    assert found[1][0].text.rstrip("\ufffd") == greedy[0][0].text.rstrip("\ufffd")
     assert found[1][0].sum_logprob == pytest.approx(greedy[0][0].sum_logprob, abs=1e-3)
     assert found[1][0].num_tokens == greedy[0][0].num_tokens
     scores = engine.score([(PROMPT, text) for text in texts])
