@@ -18,7 +18,7 @@ from tasks.ask import (
     draw_report,
     parse_shard,
 )
-from tasks.ask.parsers import AnswerParser, VerdictParser
+from tasks.ask.parsers import AnswerParser, Parsed, VerdictParser
 from tasks.checks.votes import vote
 from tasks.engines import Engine, open_engine
 from tasks.errors import DataFormatError, OptionError, TemplateError, UnknownNameError
@@ -287,3 +287,30 @@ def test_pairs_come_in_both_orders_and_rings_are_smaller(house: Warehouse) -> No
         assert {(b, a) for a, b in found} == found
         texts = {row["id"]: row["text"] for row in w_rows(house)}
         assert all(texts[row.parent_ids[0]] == row.values["answer_a"] for row in rows)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_model_draws_the_same_samples_in_chunks(
+    house: Warehouse, engine: Engine, chunk: int
+) -> None:
+    """A group that ends early is the beginning of the whole one, on a real engine too."""
+
+    class Halves:
+        version = "1"
+
+        def parse(self, text: str) -> Parsed:
+            return Parsed(label="low" if text < "Q" else "high")
+
+    full = ANSWER.model_copy(update={"n": 8})
+    early = full.model_copy(
+        update={"draw": DrawRule(stop="confident", confidence=0.9, chunk=chunk)}
+    )
+    for part, ask in (("full-0000", full), ("early-0000", early)):
+        rows = all_rows(house)
+        ask_shard(house, engine, ask, rows, KEY, seed=3, part=part, reader=Halves())
+    drawn = [
+        {(r["prompt_id"], r["index"]): (r["seed"], r["text"]) for r in rows_of(house, part)}
+        for part in ("full-0000", "early-0000")
+    ]
+    assert drawn[1].items() <= drawn[0].items()
+    assert len(drawn[0]) == 8 * len(PROBLEMS) > len(drawn[1]) >= 3 * len(PROBLEMS)
