@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from flows.errors import SettingError
 from flows.preflight import check_plan
 from flows.recipes import find_recipe
-from flows.stages import ONE_AFTER_ANOTHER, Stages
+from flows.stages import ONE_AFTER_ANOTHER, Stages, draw_problems
 from flows.training_round import write_round
 from storage import Warehouse
 from tasks.ask import Chain, DrawRule, Sample
@@ -201,3 +201,32 @@ def test_a_draw_rule_where_answers_are_run_is_refused() -> None:
     config = tiny_config("lmsi", draw=DrawRule().model_dump())
     with pytest.raises(SettingError, match=r"settings draw: .*'word_problems'"):
         check_plan(find_recipe("lmsi"), config)
+
+
+def test_a_stage_that_is_run_again_asks_about_the_rows_that_it_began_with(
+    base: Path, prefect_server: None, tmp_path: Path
+) -> None:
+    """What the second stage writes would be more rows of the first one."""
+    over = """
+    SELECT id AS prompt_id, []::VARCHAR[] AS parent_ids, messages FROM prompts
+    UNION ALL
+    SELECT s.prompt_id, [s.id], p.messages
+    FROM samples AS s JOIN prompts AS p ON p.id = s.prompt_id WHERE s.role = 'hint'
+    """
+    settings = {"n": 1, "temperature": 0.0, "max_new_tokens": 4, "template": "as_is"}
+    plan = Sample.model_validate({"role": "plan", "over": over, **settings})
+    hint = Sample.model_validate({"role": "hint", **settings})
+
+    def work() -> None:
+        stages = stages_in(tmp_path / "w", base)
+        draw_problems(stages, stages.config.prompts)
+        for _ in range(2):
+            stages.ask(plan, "plan")
+            stages.ask(hint, "hint")
+            counts.append(
+                query(stages, "SELECT role, count(*) FROM samples GROUP BY ALL ORDER BY 1")
+            )
+
+    counts: list[list[tuple[object, ...]]] = []
+    run_in_flow(work)
+    assert counts == [[("hint", 12), ("plan", 12)]] * 2
