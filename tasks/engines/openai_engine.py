@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Sequence
@@ -226,11 +227,11 @@ class OpenAIEngine:
 
     async def _connect(self, urls: list[str]) -> None:
         self._transport = Transport(self.options, self._budget.usage, self._check)
-        self._endpoints = self._transport.use(urls)
+        self._endpoints = self._transport.use(urls, self._probe)
         failures = []
         for endpoint in self._endpoints.all:
             try:
-                await self._transport.probe(endpoint)
+                await self._probe(endpoint)
             except OSError as error:
                 endpoint.could_not_be_reached()
                 failures.append(f"{endpoint.url}: {error}")
@@ -238,10 +239,17 @@ class OpenAIEngine:
         if len(failures) == len(urls):
             raise EngineError(f"no server can be reached: {'; '.join(failures)}")
 
+    async def _probe(self, endpoint: Endpoint) -> None:
+        """Check a server; start our own again if it has ended."""
+        try:
+            await self._transport.probe(endpoint)
+        except OSError:
+            if self._server is None or not await asyncio.to_thread(self._server.revive):
+                raise
+            await self._transport.probe(endpoint)
+
     def _check(self, endpoint: Endpoint, answer: bytes | RequestError) -> None:
         """Refuse a server that serves something else than the model folder, or than the others."""
-        if self._server is not None:
-            self._server.check_alive()
         found = find_model(endpoint, answer, self.options.model, self.model_path)
         if not (found.is_verified or self.options.trust_served_weights):
             raise EngineError(

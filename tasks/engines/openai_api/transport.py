@@ -7,7 +7,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -58,10 +58,10 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    def use(self, urls: list[str]) -> Endpoints:
-        """The servers that requests go to."""
+    def use(self, urls: list[str], probe: Callable[[Endpoint], Awaitable[None]]) -> Endpoints:
+        """The servers that requests go to, and what checks one before it is trusted again."""
         found = [Endpoint(url, self._options.max_concurrency) for url in urls]
-        self._endpoints = Endpoints(found, self.probe, self._options.max_outage_s)
+        self._endpoints = Endpoints(found, probe, self._options.max_outage_s)
         return self._endpoints
 
     async def post(

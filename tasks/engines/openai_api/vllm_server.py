@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -17,6 +20,9 @@ from tasks.engines.openai_api.options import OpenAIOptions
 from tasks.errors import EngineError
 
 _POLL_S = 0.5
+_MAX_RESTARTS = 3
+
+_logger = logging.getLogger(__name__)
 
 
 class VllmServer:
@@ -41,15 +47,16 @@ class VllmServer:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/v1"
+        self.num_restarts = 0
+        self._health, self._startup_s = f"http://127.0.0.1:{port}/health", options.startup_s
+        self._lock, self._is_open = threading.Lock(), True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         arguments = [model_path, "--host", "127.0.0.1", "--port", str(port)]
         # Else what a request doesn't say is taken from the folder's generation_config.
-        arguments += ["--generation-config", "vllm", *options.vllm_arguments]
-        self._process = start_child(
-            __name__, arguments, os.cpu_count() or 1, stderr=self._log, talk=False
-        )
+        self._arguments = [*arguments, "--generation-config", "vllm", *options.vllm_arguments]
+        self._process = self._start()
         try:
-            self._wait(f"http://127.0.0.1:{port}/health", options.startup_s)
+            self._wait()
         except BaseException:
             self.close()
             raise
@@ -59,12 +66,34 @@ class VllmServer:
         """Process id of the server, the leader of its process group."""
         return self._process.pid
 
-    def check_alive(self) -> None:
-        """Refuse to go on when the process has ended.
+    def revive(self) -> bool:
+        """Start the server again, at the same address, if it has ended.
+
+        Returns:
+            Whether it had ended; it is healthy again then.
 
         Raises:
-            EngineError: With the last lines that it printed.
+            EngineError: If it ended too often, or does not come up.
         """
+        with self._lock:
+            if not self._is_open or self._process.poll() is None:
+                return False
+            if self.num_restarts == _MAX_RESTARTS:
+                self._check_alive()
+            code = self._process.returncode
+            _logger.warning("`vllm serve` ended with exit code %s; starting it again", code)
+            self.num_restarts += 1
+            end_child(self._process)  # what it started may have outlived it
+            self._process = self._start()
+        self._wait()
+        return True
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        threads = os.cpu_count() or 1
+        return start_child(__name__, self._arguments, threads, stderr=self._log, talk=False)
+
+    def _check_alive(self) -> None:
+        """Raise with its last lines when the process has ended."""
         code = self._process.poll()
         if code is not None:
             raise EngineError(
@@ -73,20 +102,22 @@ class VllmServer:
 
     def close(self) -> None:
         """End the server and all its processes; calling it again does nothing."""
-        if not self._log.closed:
-            end_child(self._process)
-            self._log.close()
+        with self._lock:
+            if self._is_open:
+                self._is_open = False
+                end_child(self._process)
+                self._log.close()
 
-    def _wait(self, url: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self._startup_s
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while True:
-            self.check_alive()
-            with contextlib.suppress(OSError), opener.open(url, timeout=5.0):
+            self._check_alive()
+            with contextlib.suppress(OSError), opener.open(self._health, timeout=5.0):
                 return
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"`vllm serve` was not healthy after {seconds:.0f} s (startup_s); its last "
+                    f"`vllm serve` was not healthy after {self._startup_s:.0f} s (startup_s); its last "
                     f"lines:\n{read_tail(self._log)}"
                 )
             time.sleep(_POLL_S)

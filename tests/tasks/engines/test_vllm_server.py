@@ -1,5 +1,7 @@
 """The openai engine against a real `vllm serve` that it started itself."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,19 @@ def test_samples_scores_and_errors_are_those_of_the_model(engine, tiny_llama):
     for ours, theirs in zip(scores, expected, strict=True):
         assert ours.error is None
         assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+
+
+def test_a_server_that_is_killed_is_started_again_and_the_work_goes_on(engine):
+    requests = [
+        GenerationRequest(f"p{i}", PROMPT, n=4, seed=100 * i, max_new_tokens=40) for i in range(300)
+    ]
+    groups = engine.iterate(requests)
+    taken = [next(groups)]
+    os.kill(engine._server.pid, signal.SIGKILL)
+    taken += list(groups)
+    assert sorted(request.id for request, _ in taken) == sorted(r.id for r in requests)
+    assert {c.error for _, row in taken for c in row} == {None}
+    assert engine._server.num_restarts == 1
 
 
 def test_a_server_that_ends_says_why(engine, tiny_llama):
