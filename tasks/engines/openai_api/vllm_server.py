@@ -117,8 +117,8 @@ class VllmServer:
                 return
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"`vllm serve` was not healthy after {self._startup_s:.0f} s (startup_s); its last "
-                    f"lines:\n{read_tail(self._log)}"
+                    f"`vllm serve` was not healthy after {self._startup_s:.0f} s (startup_s); its "
+                    f"last lines:\n{read_tail(self._log)}"
                 )
             time.sleep(_POLL_S)
 
