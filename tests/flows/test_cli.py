@@ -52,6 +52,8 @@ def selfloom(
 
     for module in (launch, server):
         monkeypatch.setattr(module, "ensure_api", refuse)
+    # A server that an earlier test of this process started is not one of the user's settings.
+    monkeypatch.setattr(server, "configured_api", lambda: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     before = dict(os.environ)

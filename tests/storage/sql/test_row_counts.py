@@ -20,7 +20,8 @@ def counts(warehouse: Warehouse) -> list[tuple[object, ...]]:
 
 
 def test_the_identity(story: Warehouse) -> None:
-    assert counts(story) == [(1, 5, 2, 3, 0, 0, True), (2, 2, 1, 1, 0, 0, True)]
+    # The draft of round 1 is none of the four: only answers and programs are selected from.
+    assert counts(story) == [(1, 4, 2, 2, 0, 0, True), (2, 2, 1, 1, 0, 0, True)]
 
 
 def test_a_lost_sample_is_noticed(story: Warehouse) -> None:
@@ -76,7 +77,7 @@ def write_fates(
     warehouse: Warehouse, make_row: MakeRow, round: int, fates: dict[str, set[str]]
 ) -> None:
     tables: dict[str, list[dict[str, Any]]] = {
-        "samples": [make_row("samples", id) for id in fates],
+        "samples": [make_row("samples", id, role="answer") for id in fates],
         "examples": [
             make_row("examples", f"e{i}", sample_ids=[i]) for i in fates if "e" in fates[i]
         ],
