@@ -1,20 +1,27 @@
 """Recipes: one file per published method, all composed of the same stages.
 
-`RECIPES` is the only registry. A recipe does no I/O and has no loop over samples.
+A module in this folder with a `RECIPE` is a recipe; there is no other registry. A recipe does no
+I/O and has no loop over samples.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from flows.errors import UnknownRecipeError
-from flows.recipes import iterative_rpo, length_generalization, lmsi, rest_em, scpo
 from flows.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
 
-RECIPES: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE
-    for module in (rest_em, iterative_rpo, lmsi, scpo, length_generalization)
-}
+
+def _found() -> dict[str, Recipe]:
+    modules = [import_module(f"{__name__}.{name}") for _, name, _ in iter_modules(__path__)]
+    recipes = [module.RECIPE for module in modules if hasattr(module, "RECIPE")]
+    return {recipe.name: recipe for recipe in recipes}
+
+
+RECIPES: dict[str, Recipe] = _found()
 
 
 def find_recipe(name: str) -> Recipe:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.recipes.config import RecipeConfig
+from tasks.monitors import LabelSource
 
 if TYPE_CHECKING:
     from flows.stages import Stages
@@ -28,7 +29,9 @@ class Recipe:
         reported: Numbers that the paper reports.
         config: Its settings; defaults are the paper's.
         compose: Makes the round's training rows out of stages and names their table.
-        labels_from: What a self-made label rests on; decides which monitors apply.
+        labels_from: What a self-made label rests on; decides which monitors apply: `votes`,
+            `references`, a `judge` (a model's scores), `execution` (tests that the model wrote),
+            or `none` (nothing says which sample is better, e.g. all human answers win).
     """
 
     name: str
@@ -38,7 +41,7 @@ class Recipe:
     reported: str
     config: type[RecipeConfig]
     compose: Callable[[Stages, Any], TrainingTable]
-    labels_from: Literal["votes", "references"]
+    labels_from: LabelSource
 
     @property
     def allow_references(self) -> bool:

@@ -10,7 +10,7 @@ from tasks.monitors.signatures import CHECKS, VOTE_CHECKS
 from tasks.monitors.spec import Finding, MonitorSpec
 from tasks.round_metrics import RoundMetrics
 
-LabelSource = Literal["votes", "references"]
+LabelSource = Literal["votes", "references", "judge", "execution", "none"]
 
 
 def monitor_round(
@@ -27,7 +27,8 @@ def monitor_round(
         metrics: Metrics of the round.
         earlier: Metrics of the run's earlier rounds, oldest first.
         spec: Thresholds; the defaults when None.
-        labels: 'votes' for label-free recipes, 'references' for recipes that know the answers.
+        labels: What the recipe's labels rest on: 'votes', 'references' where it knows the answers,
+            a 'judge', 'execution' of its own tests, or 'none'. Only votes are judged as votes.
         headroom: The measurement taken before the round, where there is one.
     """
     spec = spec or MonitorSpec()
@@ -53,7 +54,7 @@ def no_headroom(
     """
     if headroom is None:
         gain = metrics.majority_gain
-        if labels == "references" or gain is None or gain > 0.0:
+        if labels != "votes" or gain is None or gain > 0.0:
             return None
         if (metrics.majority_accuracy or 0.0) >= 0.99:
             return None
@@ -65,7 +66,7 @@ def no_headroom(
             gain,
             0.0,
         )
-    if headroom.loop == "label_free" or (headroom.loop == "labels" and labels == "references"):
+    if headroom.loop == "label_free" or (headroom.loop == "labels" and labels != "votes"):
         return None
     worse = labels == "votes" and headroom.vote_gain_interval.high < 0.0
     gain = headroom.vote_gain if labels == "votes" else headroom.verification_gain

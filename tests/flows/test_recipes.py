@@ -84,7 +84,7 @@ PAPERS = {
     "scpo": ("2411.04109", "none"),
     "length_generalization": ("2502.01612", "seed answers"),
 }
-NAMES = sorted(RECIPES)
+NAMES = sorted(PUBLISHED)
 
 
 def nested(path: str, value: object) -> dict[str, Any]:
@@ -102,17 +102,18 @@ def look_up(config: BaseModel, path: str) -> object:
 
 
 def test_the_registry_holds_each_recipe_under_its_own_name() -> None:
-    assert RECIPES.keys() == PUBLISHED.keys() == PAPERS.keys()
+    assert RECIPES.keys() >= PUBLISHED.keys() == PAPERS.keys()
     for name, recipe in RECIPES.items():
         assert find_recipe(name) is recipe and recipe.name == name
-        assert (recipe.paper, recipe.labels) == PAPERS[name]
-        assert recipe.title and recipe.reported
+        assert recipe.title and recipe.reported and recipe.paper
+    for name, facts in PAPERS.items():
+        assert (RECIPES[name].paper, RECIPES[name].labels) == facts
 
 
 def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(UnknownRecipeError, match="'grpo': there are rest_em, iterative_rpo") as e:
-        find_recipe("grpo")
-    assert str(e.value).startswith("recipe 'grpo'")  # a KeyError would show quotes
+    with pytest.raises(UnknownRecipeError, match="'no_such': there are .*scpo") as e:
+        find_recipe("no_such")
+    assert str(e.value).startswith("recipe 'no_such'")  # a KeyError would show quotes
 
 
 @pytest.mark.parametrize(
