@@ -111,7 +111,7 @@ def test_the_registry_holds_each_recipe_under_its_own_name() -> None:
 
 
 def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(UnknownRecipeError, match="'no_such': there are .*scpo") as e:
+    with pytest.raises(UnknownRecipeError, match=r"'no_such': there are .*scpo") as e:
         find_recipe("no_such")
     assert str(e.value).startswith("recipe 'no_such'")  # a KeyError would show quotes
 
