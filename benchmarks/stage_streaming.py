@@ -37,7 +37,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
-from flows.stages import ONE_AFTER_ANOTHER, Ask, Stages, _engine, _shards, answer, ask_shard
+from flows.sample_stage import Ask, _shards, answer, ask_shard, open_policy
+from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse
 from tasks.environments import load_environment
 from tasks.models import resolve_model
@@ -64,7 +65,7 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
 
 def draw_all(stages: Stages, ask: Ask) -> None:
     """What `answer` does for the engine, without any check."""
-    with _engine(stages, ask.model) as engine:
+    with open_policy(stages, ask.model) as engine:
         for shard in _shards(stages, ask):
             ask_shard(stages, shard, engine)
 
