@@ -24,7 +24,7 @@ from tasks.engines.base import (
     TokenScores,
     failed,
 )
-from tasks.engines.fingerprint import fingerprint, request_digest
+from tasks.engines.fingerprint import fingerprint_of, request_digest
 from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.errors import OptionError, UnknownNameError
 
@@ -37,6 +37,7 @@ __all__ = [
     "ENGINES",
     "Completion",
     "Engine",
+    "EngineOptions",
     "FinishReason",
     "GenerationRequest",
     "Messages",
@@ -174,4 +175,4 @@ def engine_fingerprint(
         ModelFolderError: If a file of the folder can't be read.
     """
     check_engine(name, options)
-    return fingerprint(name, model_path, weight_hash, _OPTIONS[name](options))
+    return fingerprint_of(name, model_path, weight_hash, _OPTIONS[name](options))

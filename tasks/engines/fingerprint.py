@@ -34,7 +34,9 @@ _CLOCK = b"strftime_now"
 _DATED = "+day"
 
 
-def fingerprint(name: str, model_path: str | Path, weight_hash: str, options: EngineOptions) -> str:
+def fingerprint_of(
+    name: str, model_path: str | Path, weight_hash: str, options: EngineOptions
+) -> str:
     """Hash of all that completions follow from beside the request.
 
     That is the engine's name and the versions of its packages, its options but those that only

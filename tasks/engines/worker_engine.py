@@ -22,7 +22,7 @@ from tasks.engines.base import (
     OnProgress,
     TokenScores,
 )
-from tasks.engines.fingerprint import fingerprint
+from tasks.engines.fingerprint import fingerprint_of
 from tasks.engines.model_folder import check_model_folder
 from tasks.errors import EngineError, EngineProcessError
 
@@ -61,7 +61,7 @@ class WorkerEngine:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._is_open = True
         self.weight_hash = self._start()
-        self.fingerprint = fingerprint(self.name, self.model_path, self.weight_hash, options)
+        self.fingerprint = fingerprint_of(self.name, self.model_path, self.weight_hash, options)
 
     @property
     def pid(self) -> int:

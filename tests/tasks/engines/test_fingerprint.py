@@ -18,7 +18,7 @@ from tasks.engines import (
     open_engine,
     request_digest,
 )
-from tasks.engines.fingerprint import fingerprint
+from tasks.engines.fingerprint import fingerprint_of
 from tasks.engines.openai_api.options import OpenAIOptions
 from tasks.engines.transformers_engine import TransformersOptions
 from tasks.engines.vllm_engine import VllmOptions
@@ -35,7 +35,7 @@ def folder(tiny_llama: Path, tmp_path: Path) -> Path:
 
 
 def of(folder: Path, options: EngineOptions | None = None, weights: str = "w") -> str:
-    return fingerprint("transformers", folder, weights, options or TransformersOptions())
+    return fingerprint_of("transformers", folder, weights, options or TransformersOptions())
 
 
 def put(name: str, **values: object) -> Callable[[Path], None]:
@@ -103,7 +103,7 @@ def test_weights_and_name_count_but_not_the_place(folder: Path, tiny_llama: Path
     assert of(folder) == of(tiny_llama)
     assert of(folder, weights="v") != of(folder)
     options = TransformersOptions()
-    assert fingerprint("vllm", folder, "w", options) != of(folder, options)
+    assert fingerprint_of("vllm", folder, "w", options) != of(folder, options)
 
 
 @pytest.mark.parametrize(
