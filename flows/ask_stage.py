@@ -133,7 +133,7 @@ def _count_tokens(stages: Stages) -> None:
         ).fetchall()
     stages.tokens["asked"] = int(tokens)
     if reused:
-        stages.tokens["asked reused"] = int(reused)
+        stages.tokens["asked_reused"] = int(reused)
 
 
 @task(name="ask shard", task_run_name="ask {part}", cache_policy=NO_CACHE)

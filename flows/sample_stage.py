@@ -149,7 +149,7 @@ def _count_tokens(stages: Stages, asks: Sequence[Ask]) -> None:
 def _add_tokens(stages: Stages, purpose: str, rows: pa.Table) -> None:
     """Count the tokens of samples; nobody generated those of reused ones."""
     is_reused = rows.column("reused_from").is_valid()
-    for name, chosen in ((purpose, pc.invert(is_reused)), (f"{purpose} reused", is_reused)):
+    for name, chosen in ((purpose, pc.invert(is_reused)), (f"{purpose}_reused", is_reused)):
         tokens = pc.sum(rows.column("num_tokens").filter(chosen)).as_py() or 0
         if tokens or name == purpose:
             stages.tokens[name] = stages.tokens.get(name, 0) + tokens

@@ -337,7 +337,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column(
             "tokens",
             _STRING,
-            "Generated tokens by purpose, as JSON; those of reused samples apart ('train reused').",
+            "Generated tokens by purpose, as JSON; those of reused samples apart ('train_reused').",
             json=True,
             measured=True,
         ),

@@ -96,7 +96,7 @@ def test_sampling_asking_and_judging_share_an_engine_that_another_run_does_not_n
     first, second = counts["first"], counts["second"]
     assert first.keys() == {"train", "asked"} and min(first.values()) > 0
     assert second == {
-        "train": 0, "train reused": first["train"], "asked": 0, "asked reused": first["asked"],
+        "train": 0, "train_reused": first["train"], "asked": 0, "asked_reused": first["asked"],
     }  # fmt: skip
     with house.connect() as con:
         ((rows, same, copies),) = con.sql(
@@ -174,9 +174,9 @@ def test_a_run_of_another_name_asks_only_the_model_that_it_trained(runs: TwoRuns
     assert runs.second == ["train", "open again-r1", "close again-r1"]
     before, after = (tokens_of(runs.tiny.house, run) for run in ("tiny", "again"))
     assert before[0].keys() == {"evaluate"} and before[1].keys() == {"train", "evaluate"}
-    assert after[0] == {"evaluate": 0, "evaluate reused": before[0]["evaluate"]}
-    assert (after[1]["train"], after[1]["train reused"]) == (0, before[1]["train"])
-    assert after[1]["evaluate"] > 0 and "evaluate reused" not in after[1]
+    assert after[0] == {"evaluate": 0, "evaluate_reused": before[0]["evaluate"]}
+    assert (after[1]["train"], after[1]["train_reused"]) == (0, before[1]["train"])
+    assert after[1]["evaluate"] > 0 and "evaluate_reused" not in after[1]
 
 
 @pytest.mark.slow
