@@ -289,7 +289,9 @@ class Roles:
     def functions(self, num: int) -> None:
         """Functions and tests of the environment `functions`."""
         labelled = Functions().labelled("heldout", num, 5)
-        rows = [{"messages": p.messages, "problem": p.messages[0]["content"]} for p, _ in labelled]
+        rows: list[Row] = [
+            {"messages": p.messages, "problem": p.messages[0]["content"]} for p, _ in labelled
+        ]
         texts = self.ask(Template.load("as_is"), rows, 0.0)
         same = [
             text.strip() == solution.strip()
@@ -316,7 +318,7 @@ def _is_right_test(line: str, function: Callable[[list[int]], object]) -> bool |
     match = _TEST.fullmatch(line)
     try:
         assert match is not None
-        return function(ast.literal_eval(match[1])) == ast.literal_eval(match[2])
+        return bool(function(ast.literal_eval(match[1])) == ast.literal_eval(match[2]))
     except (AssertionError, ValueError, SyntaxError, TypeError):
         return None
 
