@@ -3,15 +3,18 @@
 The labelled set is all that a seed model ever sees of programs or of copied strings. It is small
 and narrow on purpose, so that there is something left to learn: `programs` sees hardly any
 phrasings beyond the textbook ones, `copy` sees no string longer than ten digits and has no
-positional encoding, which is what lets it reach a little further (arXiv 2502.01612, section 3).
+positional encoding, which is what lets it reach a little further (arXiv 2502.01612, section 3), and
+`skills` learns from judges and correctors that are often wrong.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +24,11 @@ import pyarrow.parquet as pq
 from tasks.environments.length import CopyTask
 from tasks.environments.word_problems import WordProblems
 from tasks.errors import UnknownNameError
+from tasks.seed_models.skills import SKILLS, Lesson, fixed_texts, lessons
 from tasks.training import OnTrainingProgress, TrainedModel, TrainingSpec, train_model
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
-
-LabelledRows = list[tuple[str, str]]  # (question, completion)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -44,29 +46,33 @@ class Preset:
 
     Attributes:
         rows: Makes the labelled set.
-        vocab_size: Upper bound of the tokenizer's entries.
+        vocab_size: Upper bound of the tokenizer's entries, `phrases` not counted.
         hidden_size: Width; heads have 32 dimensions.
         num_layers: Transformer layers.
         use_positions: Rotary positions (Llama), or none at all (SmolLM3 with every layer NoPE).
         training: How it is trained.
+        phrases: Makes the texts that are one token each.
+        max_positions: Longest sequence that it is asked to continue.
     """
 
-    rows: Callable[[], LabelledRows]
+    rows: Callable[[], list[Lesson]]
     vocab_size: int
     hidden_size: int
     num_layers: int
     use_positions: bool
     training: TrainingSpec
+    phrases: Callable[[], list[str]] = list
+    max_positions: int = 512
 
 
-def _program_rows() -> LabelledRows:
+def _program_rows() -> list[Lesson]:
     labelled = WordProblems().labelled(600, seed=11, difficulties=(1, 2, 3), tail_share=0.03)
-    return [(problem.messages[0]["content"], program) for problem, program in labelled]
+    return [(problem.messages, program) for problem, program in labelled]
 
 
-def _copy_rows() -> LabelledRows:
+def _copy_rows() -> list[Lesson]:
     problems = CopyTask().problems("train", 20_000, seed=5, difficulties=range(1, 11))
-    return [(p.messages[0]["content"], p.messages[0]["content"]) for p in problems]
+    return [(problem.messages, problem.messages[0]["content"]) for problem in problems]
 
 
 PRESETS = {
@@ -102,6 +108,24 @@ PRESETS = {
             checkpoint_every_steps=1000,
         ),
     ),
+    "skills": Preset(
+        rows=partial(lessons, SKILLS, 30_000, seed=3),
+        vocab_size=1024,
+        hidden_size=128,
+        num_layers=4,
+        use_positions=True,
+        training=TrainingSpec(
+            learning_rate=2e-3,
+            epochs=1,
+            warmup_steps=30,
+            final_lr_share=0.05,
+            adam_beta2=0.98,
+            weight_decay=0.01,
+            checkpoint_every_steps=0,
+        ),
+        phrases=partial(fixed_texts, SKILLS),
+        max_positions=1024,
+    ),
 }
 
 
@@ -111,7 +135,7 @@ def bootstrap(
     """Train a seed model from scratch into a folder.
 
     Args:
-        name: `programs` or `copy`.
+        name: `programs`, `copy` or `skills`.
         output_dir: The new model's folder; a finished model of the same preset is returned at once.
         on_progress: Called with step, total and loss.
 
@@ -130,22 +154,27 @@ def bootstrap(
         return train_model(preset.training, [data], start, None, output_dir, on_progress)
 
 
-def _training_table(rows: LabelledRows) -> pa.Table:
+def _training_table(rows: list[Lesson]) -> pa.Table:
     return pa.table(
         {
-            "prompt": [[{"role": "user", "content": question}] for question, _ in rows],
+            "prompt": [messages for messages, _ in rows],
             "completion": [[{"role": "assistant", "content": text}] for _, text in rows],
         }
     )
 
 
-def _write_random_model(preset: Preset, rows: LabelledRows, folder: Path) -> None:
+def _write_random_model(preset: Preset, rows: list[Lesson], folder: Path) -> None:
     """Random weights of seed 0 with a tokenizer made from the rows."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
     from transformers import AutoModelForCausalLM
 
-    tokenizer = build_tokenizer((text for row in rows for text in row), preset.vocab_size)
+    texts = (
+        text
+        for messages, completion in rows
+        for text in (*(message["content"] for message in messages), completion)
+    )
+    tokenizer = build_tokenizer(texts, preset.vocab_size, preset.phrases())
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(_config(preset, tokenizer))
     model.save_pretrained(folder)
@@ -162,7 +191,7 @@ def _config(preset: Preset, tokenizer: PreTrainedTokenizerBase) -> PretrainedCon
         "num_hidden_layers": preset.num_layers,
         "num_attention_heads": preset.hidden_size // 32,
         "num_key_value_heads": preset.hidden_size // 32,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": preset.max_positions,
         "tie_word_embeddings": preset.use_positions,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
@@ -173,14 +202,17 @@ def _config(preset: Preset, tokenizer: PreTrainedTokenizerBase) -> PretrainedCon
     return SmolLM3Config(**shared, no_rope_layers=[0] * preset.num_layers, use_sliding_window=False)
 
 
-def build_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerBase:
+def build_tokenizer(
+    texts: Iterable[str], vocab_size: int, phrases: Sequence[str] = ()
+) -> PreTrainedTokenizerBase:
     """A byte-level BPE tokenizer with single digits and a chat template.
 
     Args:
         texts: What merges are learned from.
         vocab_size: Upper bound of its entries, special tokens and printable ASCII included.
+        phrases: Texts that are one token each, beyond `vocab_size`.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
@@ -196,7 +228,8 @@ def build_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenize
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_without(texts, phrases), trainer)
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
@@ -207,3 +240,14 @@ def build_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenize
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def _without(texts: Iterable[str], phrases: Sequence[str]) -> Iterator[str]:
+    """The parts of texts between the phrases: merges inside of those would be wasted."""
+    if not phrases:
+        yield from texts
+        return
+    longest_first = sorted(phrases, key=len, reverse=True)
+    found = re.compile("|".join(map(re.escape, longest_first)))
+    for text in texts:
+        yield from found.split(text)
