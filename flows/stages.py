@@ -20,6 +20,7 @@ from flows import ask_stage
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
+from flows.select_asked import select_asked
 from storage import Warehouse, content_id
 from tasks.ask import Chain, Sample, draw_report
 from tasks.checks.votes import vote
@@ -54,6 +55,7 @@ class Stages:
         seconds: Seconds by stage.
         tokens: Generated tokens by stage.
         metrics: What stages measured, for `rounds.metrics`: judges, and what a draw rule saved.
+        asked: What the stages asked so far, by their names and the judges'.
         is_estimated: Whether this process made the round's estimate.
     """
 
@@ -76,6 +78,7 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
         self.metrics: dict[str, dict[str, Any]] = {}
+        self.asked: dict[str, ask_stage.Asked] = {}
         self.is_estimated = False
 
     def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
@@ -125,6 +128,15 @@ class Stages:
             if self.config.selection.dedup.methods:
                 drop_copies(self)
             report = select_rows(self, selections)
+        return "pairs" if report.selections[0].table == "pairs" else "examples"
+
+    def select_asked(self, name: str, *selections: Selection, role: str = "") -> TrainingTable:
+        """Turn what was said in a stage of `ask` or `judge` into training rows.
+
+        Their prompt is what was asked; see `flows.select_asked`.
+        """
+        with self.clock("select"):
+            report = select_asked(self, name, selections, role)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:

@@ -10,11 +10,12 @@ the selection, and the file that its header names under `Before`; then look at `
 
 from tasks.selection.plans import FILTERS, SELECTIONS, Selection
 from tasks.selection.rules import check_selections
-from tasks.selection.select import Selected, SelectionReport, select
+from tasks.selection.select import AskedFor, Selected, SelectionReport, select
 
 __all__ = [
     "FILTERS",
     "SELECTIONS",
+    "AskedFor",
     "Selected",
     "Selection",
     "SelectionReport",

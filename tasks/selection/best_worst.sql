@@ -4,6 +4,8 @@
 -- highest score, rejected those with its lowest; pair_up.sql makes at most max_pairs of them. The
 -- prompt is kept if the two differ by more than min_margin; the margin is the difference.
 -- A sample without an answer counts, unless needs_answer: a judge also reads open answers.
+-- With soft_label_check a pair's soft label is what that check says of the chosen sample (CREAM, arXiv
+-- 2410.12735: how far two models agree about its prompt).
 -- Reasons: no_score, no_counterpart (nothing else is scored), tie, small_margin, middle_score;
 -- see pair_up.sql for the rest.
 --
@@ -18,6 +20,7 @@ SET VARIABLE check_name = 'judge';       -- VARCHAR: the check whose scores are 
 SET VARIABLE min_margin = 0.0;      -- DOUBLE in [0, inf]: the difference has to be larger
 SET VARIABLE needs_answer = FALSE;  -- BOOLEAN: whether a sample without an answer is no use
 SET VARIABLE max_pairs = 1;         -- INTEGER in [1, inf]: most pairs of one prompt
+SET VARIABLE soft_label_check = ''; -- VARCHAR: a check that gives soft labels; empty: all are 1
 
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH scored AS (
