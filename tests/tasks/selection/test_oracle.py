@@ -231,9 +231,10 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
 
 
 @settings(max_examples=20, deadline=None)
-@given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2))
-def test_judge_pairs(prompts: Prompts, rho: float, fewest: int) -> None:
-    _, rows = decide(prompts, "judge_pairs", rho=rho, min_judgements=fewest)
+@given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2), st.integers(0, 2))
+def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: int) -> None:
+    parameters = {"rho": rho, "min_judgements": fewest, "max_chosen_length": longest_chosen}
+    found, rows = decide(prompts, "judge_pairs", **parameters)
     pairs = pairs_of(rows, prompts)
     for p, own in enumerate(prompts):
         scores = {
@@ -248,7 +249,10 @@ def test_judge_pairs(prompts: Prompts, rho: float, fewest: int) -> None:
             bottom = [i for i in scores if scores[i] <= low + rho * (high - low) + 1e-9]
             shortest = min(top, key=lambda i: (len(own[i].text), pick(p, i)))
             longest = min(bottom, key=lambda i: (-len(own[i].text), pick(p, i)))
-            sides = {shortest: "chosen", longest: "rejected"}
+            if longest_chosen and len(own[shortest].text) > longest_chosen:
+                assert {found[p, i] for i in scores} == {"chosen_too_long"}
+            else:
+                sides = {shortest: "chosen", longest: "rejected"}
         assert pairs[p] == pair_up(p, own, sides, 1)
 
 
