@@ -17,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import ask_stage
+from flows.demonstration_stage import write_demonstrations
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
@@ -26,6 +27,7 @@ from tasks.ask import Chain, Sample, draw_report
 from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
+from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
 from tasks.judging import MetaJudge, PairJudge, RubricJudge
 from tasks.models import ModelRef
@@ -80,13 +82,21 @@ class Stages:
         self.is_estimated = False
 
     @writes("prompts", "samples", "executions", "scores")
-    def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
-        """Draw train problems, ask the incumbent, and check every answer while it goes on."""
+    def sample(
+        self, prompts: PromptSpec, sampling: SamplingSpec, *, model: ModelRef | None = None
+    ) -> None:
+        """Draw train problems, ask a model, and check every answer while it goes on.
+
+        Args:
+            prompts: Which problems.
+            sampling: How answers are drawn.
+            model: Whom to ask; None for the incumbent.
+        """
         draw = self.config.draw
         with self.clock("prompts"):
             problems = draw_problems(self, prompts)
         with self.clock("sample and check"):
-            answer(self, Ask("train", self.incumbent, problems, sampling, "sample", draw))
+            answer(self, Ask("train", model or self.incumbent, problems, sampling, "sample", draw))
         if draw is not None:
             saved = draw_report(
                 self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
@@ -132,6 +142,20 @@ class Stages:
                 drop_copies(self)
             report = select_rows(self, selections)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
+
+    @writes("examples", "rejections")
+    def demonstrate(self, *demonstrations: Demonstration) -> TrainingTable:
+        """Make examples of what was asked, with the prompts that their templates give.
+
+        The settings can put a selection in their place, and filters and dedup before them.
+        """
+        with self.clock("demonstrate"):
+            if self.config.selection.dedup.methods:
+                drop_copies(self)
+            if self.config.selection.rule is None:
+                write_demonstrations(self, demonstrations)
+                return "examples"
+        return self.select()
 
     @writes("prompts", "examples")
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
