@@ -93,8 +93,8 @@ def run(
     base_model: Annotated[
         str,
         typer.Option(
-            help="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
-            "warehouse, or promoted:RUN."
+            help="Model to start from: seed:programs, seed:copy, seed:skills, a folder, a model id "
+            "of the warehouse, or promoted:RUN."
         ),
     ] = "seed:programs",
     environment: Annotated[
@@ -137,7 +137,9 @@ def run(
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(help="seed:programs, seed:copy, a folder, a model id, or promoted:RUN."),
+        typer.Argument(
+            help="seed:programs, seed:copy, seed:skills, a folder, a model id, or promoted:RUN."
+        ),
     ],
     environment: Annotated[
         str,
@@ -169,7 +171,7 @@ def evaluate(
     epilog="selfloom bootstrap programs --output ./programs",
 )
 def bootstrap(
-    name: Annotated[str, typer.Argument(help="programs or copy.")],
+    name: Annotated[str, typer.Argument(help="programs, copy or skills.")],
     output: Annotated[Path, typer.Option(help="Folder of the new model; must be free.")],
 ) -> None:
     """Train a seed model from scratch: the command that made the shipped ones."""

@@ -9,7 +9,8 @@ arXiv 2409.01524. Answers are known; the model learns to take back a wrong step 
 Differs from the paper: solutions are the model's own right ones (the paper's are MetaMathQA); a
 step is a line; a sampled step counts as wrong if no right solution of the problem goes on with it
 from the same lines; where answers are programs, what is put in is a comment, so that they still
-run. Step sampling and optimizer settings are not published; those below were chosen.
+run; examples have no mask, so the loss is on w too. Step sampling and optimizer settings are not
+published; those below were chosen.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def told(house: Warehouse, *demonstrations: Demonstration, **options: Any) -> li
     with house.connect() as con:
         ((balanced,),) = con.execute("SELECT balanced FROM row_counts").fetchall()
     assert balanced
-    return house.read("examples", run=RUN, round=1).to_pylist()
+    rows: list[dict[str, Any]] = house.read("examples", run=RUN, round=1).to_pylist()
+    return rows
 
 
 def kept(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
