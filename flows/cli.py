@@ -17,6 +17,7 @@ from flows.command_options import (
     WarehouseOption,
 )
 from flows.ending import report_ending
+from flows.recipe_commands import recipes_app
 from flows.sandbox_commands import sandbox_app
 from flows.settings import guard_names, set_defaults
 from flows.table_commands import tables
@@ -92,8 +93,8 @@ def run(
     base_model: Annotated[
         str,
         typer.Option(
-            help="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
-            "warehouse, or promoted:RUN."
+            help="Model to start from: seed:programs, seed:copy, seed:skills, a folder, a model id "
+            "of the warehouse, or promoted:RUN."
         ),
     ] = "seed:programs",
     environment: Annotated[
@@ -136,7 +137,9 @@ def run(
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(help="seed:programs, seed:copy, a folder, a model id, or promoted:RUN."),
+        typer.Argument(
+            help="seed:programs, seed:copy, seed:skills, a folder, a model id, or promoted:RUN."
+        ),
     ],
     environment: Annotated[
         str,
@@ -168,7 +171,7 @@ def evaluate(
     epilog="selfloom bootstrap programs --output ./programs",
 )
 def bootstrap(
-    name: Annotated[str, typer.Argument(help="programs or copy.")],
+    name: Annotated[str, typer.Argument(help="programs, copy or skills.")],
     output: Annotated[Path, typer.Option(help="Folder of the new model; must be free.")],
 ) -> None:
     """Train a seed model from scratch: the command that made the shipped ones."""
@@ -176,22 +179,6 @@ def bootstrap(
     from flows.show import show_model
 
     show_model(run_bootstrap(name, output))
-
-
-@app.command(
-    rich_help_panel=SERVICE,
-    epilog="selfloom recipes\n\nselfloom recipes --settings scpo > scpo.json",
-)
-def recipes(
-    settings: Annotated[
-        str | None,
-        typer.Option(metavar="RECIPE", help="Print all settings of this recipe as JSON."),
-    ] = None,
-) -> None:
-    """List the recipes: paper, labels needed, switches."""
-    from flows.show import show_recipes
-
-    show_recipes(settings)
 
 
 @app.command(
@@ -216,6 +203,7 @@ def ui(
 
 
 app.add_typer(tables)
+app.add_typer(recipes_app, name="recipes", rich_help_panel=SERVICE)
 app.add_typer(sandbox_app, name="sandbox", rich_help_panel=SERVICE)
 
 

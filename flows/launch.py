@@ -142,7 +142,7 @@ def run_bootstrap(name: str, output: Path) -> TrainedModel:
     """Train a seed model with a progress bar.
 
     Args:
-        name: `programs` or `copy`.
+        name: `programs`, `copy` or `skills`.
         output: Folder of the new model.
 
     Raises:

@@ -9,25 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage
+from flows import ask_stage, reward_stage
+from flows.demonstration_stage import write_demonstrations
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
 from flows.select_asked import select_asked
+from flows.stage_tables import writes
 from storage import Warehouse, content_id
 from tasks.ask import Chain, Sample, draw_report
 from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
+from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
-from tasks.judging import MetaJudge, PairJudge, RubricJudge
+from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, judgement_agreement
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
@@ -81,19 +84,29 @@ class Stages:
         self.asked: dict[str, ask_stage.Asked] = {}
         self.is_estimated = False
 
-    def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
-        """Draw train problems, ask the incumbent, and check every answer while it goes on."""
+    @writes("prompts", "samples", "executions", "scores")
+    def sample(
+        self, prompts: PromptSpec, sampling: SamplingSpec, *, model: ModelRef | None = None
+    ) -> None:
+        """Draw train problems, ask a model, and check every answer while it goes on.
+
+        Args:
+            prompts: Which problems.
+            sampling: How answers are drawn.
+            model: Whom to ask; None for the incumbent.
+        """
         draw = self.config.draw
         with self.clock("prompts"):
             problems = draw_problems(self, prompts)
         with self.clock("sample and check"):
-            answer(self, Ask("train", self.incumbent, problems, sampling, "sample", draw))
+            answer(self, Ask("train", model or self.incumbent, problems, sampling, "sample", draw))
         if draw is not None:
             saved = draw_report(
                 self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
             )
             self.metrics["draw"] = saved.to_dict()
 
+    @writes("samples", "executions", "scores")
     def ask(
         self,
         what: Sample | Chain,
@@ -106,6 +119,7 @@ class Stages:
         with self.clock(name):
             ask_stage.ask(self, what, name, model=model, graded=graded)
 
+    @writes("samples", "scores")
     def judge(
         self, judge: RubricJudge | PairJudge | MetaJudge, *, model: ModelRef | None = None
     ) -> None:
@@ -114,11 +128,34 @@ class Stages:
             found = ask_stage.judge(self, judge, model=model)
         self.metrics.setdefault("judges", {})[judge.name] = found
 
+    @writes("scores")
+    def judgement_agreement(self, judge: RubricJudge, target: Target) -> None:
+        """Write how near every judgement of a judge is to a target, as <judge>_agreement."""
+        with self.clock(f"{judge.name}_agreement"):
+            agree_with_target(self, judge, target)
+
+    @writes("scores")
+    def implicit_reward(self, initial_model: str | None) -> None:
+        """Write what the incumbent prefers, as `reward`; see `flows.reward_stage`."""
+        with self.clock("reward"):
+            found = reward_stage.implicit_reward(self, initial_model)
+        self.metrics["rewards"] = {"reward": found._asdict()}
+
+    @writes("scores")
+    def consistent_rewards(
+        self, initial_model: str | None, mode: Literal["avg", "dyn"] = "avg"
+    ) -> None:
+        """Write rewards of two rounds' models and their agreement; see `flows.reward_stage`."""
+        with self.clock("reward"):
+            self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
+
+    @writes("votes")
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
         with self.clock("vote"):
             count_votes(self)
 
+    @writes("rejections")  # and the table that the selections name
     def select(self, *selections: Selection) -> TrainingTable:
         """Turn samples into training rows; returns the table that holds them.
 
@@ -130,6 +167,7 @@ class Stages:
             report = select_rows(self, selections)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
+    @writes("rejections")  # and the table that the selections name
     def select_asked(self, name: str, *selections: Selection, role: str = "") -> TrainingTable:
         """Turn what was said in a stage of `ask` or `judge` into training rows.
 
@@ -139,6 +177,21 @@ class Stages:
             report = select_asked(self, name, selections, role)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
+    @writes("examples", "rejections")
+    def demonstrate(self, *demonstrations: Demonstration) -> TrainingTable:
+        """Make examples of what was asked, with the prompts that their templates give.
+
+        The settings can put a selection in their place, and filters and dedup before them.
+        """
+        with self.clock("demonstrate"):
+            if self.config.selection.dedup.methods:
+                drop_copies(self)
+            if self.config.selection.rule is None:
+                write_demonstrations(self, demonstrations)
+                return "examples"
+        return self.select()
+
+    @writes("prompts", "examples")
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
         """Write labelled examples of an easy slice, once per run, for replay."""
         with self.clock("prompts"):
@@ -194,6 +247,20 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
         for problem in problems
     ]
     stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
+
+
+@task(name="judgement agreement", cache_policy=NO_CACHE)
+def agree_with_target(stages: Stages, judge: RubricJudge, target: Target) -> int:
+    """Compare judgements with a target; doing it again writes the same rows."""
+    return judgement_agreement(
+        stages.warehouse,
+        judge,
+        target,
+        run=stages.run,
+        round=stages.number,
+        allow_references=stages.recipe.allow_references,
+        memory_gib=stages.config.selection.memory_gib,
+    )
 
 
 @task(name="vote", cache_policy=NO_CACHE)

@@ -57,8 +57,8 @@ def resolve_model(warehouse: Warehouse, reference: str) -> ModelRef:
     if not Path(reference).expanduser().is_dir():
         raise ModelFolderError(
             f"model {reference!r} is neither a folder nor a model of the warehouse "
-            f"{warehouse.root}; expected seed:programs, seed:copy, promoted:RUN, a model id or a "
-            "folder"
+            f"{warehouse.root}; expected seed:{'|'.join(SEED_MODELS)}, promoted:RUN, a model id "
+            "or a folder"
         )
     return _from_folder(reference, Path(reference).expanduser().resolve())
 

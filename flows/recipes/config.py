@@ -203,8 +203,8 @@ class LoopSpec(Settings):
     rounds: int = Field(default=3, ge=1, le=1000, description="Rounds in total.")
     base_model: str = Field(
         default="seed:programs",
-        description="Model to start from: seed:programs, seed:copy, a folder, a model id of the "
-        "warehouse, or promoted:RUN for the model that another run promoted last.",
+        description="Model to start from: seed:programs, seed:copy, seed:skills, a folder, a model "
+        "id of the warehouse, or promoted:RUN for the model that another run promoted last.",
     )
     warehouse: str = Field(
         default="warehouse",

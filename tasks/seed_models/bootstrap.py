@@ -109,15 +109,17 @@ PRESETS = {
         ),
     ),
     "skills": Preset(
-        rows=partial(lessons, SKILLS, 30_000, seed=3),
+        rows=partial(lessons, SKILLS, 24_000, seed=3),
         vocab_size=1024,
         hidden_size=128,
         num_layers=4,
         use_positions=True,
         training=TrainingSpec(
-            learning_rate=2e-3,
+            learning_rate=1.5e-3,
             epochs=1,
-            warmup_steps=30,
+            batch_size=16,
+            max_length=176,  # one row in thirty is longer; a batch is as long as its longest row
+            warmup_steps=50,
             final_lr_share=0.05,
             adam_beta2=0.98,
             weight_decay=0.01,

@@ -8,7 +8,7 @@ the selection, and the file that its header names under `Before`; then look at `
 `selected`.
 """
 
-from tasks.selection.plans import FILTERS, SELECTIONS, Selection
+from tasks.selection.plans import FILTERS, SELECTIONS, Selection, selection_table
 from tasks.selection.rules import check_selections
 from tasks.selection.select import AskedFor, Selected, SelectionReport, select
 
@@ -21,4 +21,5 @@ __all__ = [
     "SelectionReport",
     "check_selections",
     "select",
+    "selection_table",
 ]

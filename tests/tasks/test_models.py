@@ -31,7 +31,7 @@ def record(w: Warehouse, round: int, status: str, path: str, model_id: str = "")
     w.write("models", [row], run="r", round=round, part="model")
 
 
-@pytest.mark.parametrize("name", ["programs", "copy"])
+@pytest.mark.parametrize("name", ["programs", "copy", "skills"])
 def test_seed_models_are_named_by_their_weights(house: Warehouse, name: str) -> None:
     model = resolve_model(house, f"seed:{name}")
     assert model == ModelRef(f"seed:{name}", seed_model_path(name), weight_hash(model.path))
@@ -57,7 +57,7 @@ def test_a_folder_without_tokenizer_is_refused(
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("seed:nothing", "there are programs, copy"),
+        ("seed:nothing", "there are programs, copy, skills"),
         ("promoted:nobody", "run 'nobody' has no promoted model"),
         ("nowhere", r"neither a folder nor a model of the warehouse.*seed:programs"),
     ],

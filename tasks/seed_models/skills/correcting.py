@@ -12,6 +12,7 @@ from tasks.seed_models.skills.skill import Row, Skill
 
 UNREPAIRED = 0.2  # share of wrong solutions that stay as they are
 SPOILED = 0.05  # share of right solutions that are made wrong
+MISSTEPS = 0.25  # share of next steps that are wrong
 
 
 def _corrected(known: Exercise, tried: Equation, rng: random.Random) -> str:
@@ -59,9 +60,19 @@ def _feedback_repair(rng: random.Random) -> tuple[Row, str]:
     return row, _corrected(known, tried, rng)
 
 
+def _next_step(rng: random.Random) -> tuple[Row, str]:
+    known, tried, _ = _drawn(rng, right_share=1 - MISSTEPS)
+    right, lines = known.program.splitlines(), program_for(tried).splitlines()
+    differing = [i for i, (a, b) in enumerate(zip(right, lines, strict=False)) if a != b]
+    place = differing[0] if differing and differing[0] else rng.randrange(1, len(right))
+    row: Row = {"messages": known.messages, "prefix": "\n".join(right[:place])}
+    return row, lines[place] if differing else right[place]
+
+
 SKILLS = (
     Skill("refine", Template.load("refine"), _refine, share=1.2),
     Skill("retry", Template.load("retry"), _retry),
     Skill("feedback_repair", Template.load("feedback_repair"), _feedback_repair, share=0.7),
+    Skill("next_step", Template.load("next_step"), _next_step, share=0.7),
     Skill("verify_output", Template.load("verify_output"), _verify_output),
 )

@@ -83,8 +83,13 @@ def _pair(rng: random.Random) -> tuple[Row, str]:
     reviews = [remarks(known, one, rng) for one in tried]
     rights = [all_right for _, all_right in reviews]
     choice = "tie" if rights[0] == rights[1] else ("A" if rights[0] else "B")
-    a, b = (" ".join(found) for found, _ in reviews)
+    a, b = (_in_words(found) for found, _ in reviews)
     return row, f"A: {a}\nB: {b}\n[[{choice}]]"
+
+
+def _in_words(found: list[str]) -> str:
+    """Remarks as one word for every line."""
+    return " ".join("right" if remark.endswith("right.") else "wrong" for remark in found)
 
 
 def _meta(rng: random.Random) -> tuple[Row, str]:

@@ -11,7 +11,7 @@ from tasks.seed_models.skills.skill import Row, Skill
 
 
 def _question(rng: random.Random) -> tuple[Row, str]:
-    examples = [exercise(rng).problem for _ in range(rng.randint(2, 4))]
+    examples = [exercise(rng).problem for _ in range(rng.randint(2, 3))]
     return {"examples": examples}, exercise(rng).problem
 
 

@@ -91,7 +91,7 @@ def test_files_are_read_by_name_and_path(tmp_path: Path) -> None:
     bad.write_text("[[messages]]\nrole = 'user'\ncontent = '{% if %}'\n")
     with pytest.raises(TemplateError, match=r"bad\.toml.*messages.0: .*line 1 of the content"):
         Template.load(str(bad))
-    with pytest.raises(TemplateError, match="there are as_is, critique"):
+    with pytest.raises(TemplateError, match="there are as_is, back_translate"):
         Template.load("nothing")
 
 
