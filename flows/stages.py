@@ -84,6 +84,17 @@ class Stages:
         self.asked: dict[str, ask_stage.Asked] = {}
         self.is_estimated = False
 
+    @property
+    def answer_role(self) -> str:
+        """The role of samples that answer a problem: `program` where they are run."""
+        return "answer" if self.environment.answer_format == "text" else "program"
+
+    @writes("prompts")
+    def draw(self, prompts: PromptSpec) -> None:
+        """Put train problems into the round without asking about them; `sample` finds the same."""
+        with self.clock("prompts"):
+            draw_problems(self, prompts)
+
     @writes("prompts", "samples", "executions", "scores")
     def sample(
         self, prompts: PromptSpec, sampling: SamplingSpec, *, model: ModelRef | None = None

@@ -35,6 +35,7 @@ SELECTIONS = (
     "judge_pairs",
     "soft_pairs",
     "difficulty_balance",
+    "every_answer",
 )
 FILTERS = ("length_band", "curriculum_slice")
 FILTER_COLUMNS = ("sample", "reason")

@@ -2,10 +2,11 @@
 --
 -- Samples are ranked by their win rate, the mean of P(this one beats another) over the pairs that
 -- the check has an opinion about. A pair is kept if the higher ranked sample wins by at least
--- min_strength; its soft label is P, its margin 2 P - 1. pairing says which ranks meet: 'all', the
--- 'best' with all others, 'best_worst' alone, or 'adjacent' ranks. With agree_check both samples
--- need a score of that check, and the winner the higher one (SCIR, 2502.08922: two reward models of
--- one policy agree). A sample without an answer counts: a judge also reads open answers.
+-- min_strength; its soft label is P, or 1 with hard_labels, its margin 2 P - 1. pairing says which
+-- ranks meet: 'all', the 'best' with all others, 'best_worst' alone, or 'adjacent' ranks. With
+-- agree_check both samples need a score of that check, and the winner the higher one (SCIR,
+-- 2502.08922: two reward models of one policy agree). A sample without an answer counts: a judge also
+-- reads open answers.
 -- Reasons: duplicate_text (an equal text is ranked), no_opinion (nothing compared it), weak_or_split
 -- (no pair of it is strong enough, and agreed on), over_prompt_cap.
 --
@@ -19,6 +20,7 @@
 SET VARIABLE check_name = 'judge';    -- VARCHAR: the check of a pair judge
 SET VARIABLE pairing = 'all';    -- VARCHAR in {all, best, best_worst, adjacent}: which ranks meet
 SET VARIABLE min_strength = 0.5;      -- DOUBLE in [0.5, 1]: P has to be larger, or equal above 0.5
+SET VARIABLE hard_labels = FALSE;     -- BOOLEAN: whether the strength of a kept pair does not count
 SET VARIABLE agree_check = '';        -- VARCHAR: a check of samples that has to agree; empty: none
 SET VARIABLE max_pairs = 2147483647;  -- INTEGER in [1, inf]: strongest pairs of a prompt
 
@@ -110,7 +112,7 @@ SELECT
     rejected,
     1.0::DOUBLE AS weight,
     2 * strength - 1 AS margin,
-    strength AS soft_label
+    CASE WHEN getvariable('hard_labels') THEN 1.0 ELSE strength END::DOUBLE AS soft_label
 FROM strong
 WHERE place <= getvariable('max_pairs');
 
