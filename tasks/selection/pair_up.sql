@@ -3,17 +3,24 @@
 -- Both lists are in the order of `pick`. Pair i takes chosen[i mod c] and rejected[(i + i div L)
 -- mod r] with L = lcm(c, r): Iterative RPO's cycling of both lists, shifted by one whenever it
 -- would repeat itself, so that no pair comes twice. There are at most max_pairs of them.
--- A pair has the weight of its chosen sample, and its margin.
+-- A pair has the weight and the soft label (1 where `judged` has no such column) of its chosen
+-- sample, and its margin. Where `judged` has a column win_rate, the pair has both, its margin is
+-- their difference, and with soft_labels its soft label is sigmoid(margin): the policy's own
+-- samples are the opponents, as in DNO (arXiv 2404.03715, algorithm 1).
 -- Reasons added here: contradictory_text (the same text was judged both ways, as a program with
 -- random output can be), duplicate_text, no_counterpart, over_prompt_cap (in no pair).
 --
--- Reads judged (sample, side, weight, margin, reason), candidates, samples, scores, votes, prompts.
+-- Reads judged (sample, side, weight, margin, reason; soft_label, win_rate), candidates, samples, scores, votes, prompts.
 -- Writes the temporary tables `matches`, `decisions` (sample, reason: null for a sample that is
 -- used) and `whole_pairs`, and the temporary view `selected` with the columns of `pairs`.
 -- Needs: sample, side, weight, margin, reason
 -- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
 SET VARIABLE check_name = '';            -- VARCHAR: a check that decided, beside answer and reference
+SET VARIABLE soft_labels = FALSE;  -- BOOLEAN: whether win rates make the soft label
+
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS soft_label DOUBLE;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS win_rate DOUBLE;
 
 CREATE OR REPLACE TEMP TABLE sides AS
 WITH usable AS (
@@ -24,6 +31,8 @@ WITH usable AS (
         j.side,
         j.weight,
         j.margin,
+        j.soft_label,
+        j.win_rate,
         pick(c.sample_id) AS pick
     FROM candidates AS c
     JOIN judged AS j ON j.sample = c.sample
@@ -52,6 +61,8 @@ SELECT
     side,
     weight,
     margin,
+    soft_label,
+    win_rate,
     reason,
     row_number() OVER (
         PARTITION BY prompt, side, reason IS NULL ORDER BY pick, sample
@@ -87,7 +98,14 @@ SELECT
     c.sample AS chosen,
     r.sample AS rejected,
     c.weight,
-    c.margin
+    coalesce(c.win_rate - r.win_rate, c.margin) AS margin,
+    CASE
+        WHEN getvariable('soft_labels') AND c.win_rate IS NOT NULL AND r.win_rate IS NOT NULL
+            THEN 1 / (1 + exp(r.win_rate - c.win_rate))
+        ELSE coalesce(c.soft_label, 1.0)
+    END AS soft_label,
+    c.win_rate AS chosen_win_rate,
+    r.win_rate AS rejected_win_rate
 FROM cells AS t
 JOIN sides AS c
     ON c.prompt = t.prompt AND c.place = t.chosen_place
@@ -155,7 +173,7 @@ LEFT JOIN ballots AS v ON v.prompt_id = s.prompt_id AND v.answer = o.answer
 WHERE s.run = getvariable('run') AND s.round = getvariable('round');
 
 CREATE OR REPLACE TEMP TABLE half_pairs AS
-SELECT m.rejected, m.weight, m.margin, c.* EXCLUDE (sample)
+SELECT m.* EXCLUDE (prompt, chosen), c.* EXCLUDE (sample)
 FROM matches AS m
 JOIN texts AS c ON c.sample = m.chosen;
 
@@ -185,7 +203,9 @@ SELECT
     [{'role': 'assistant', 'content': c.rejected_text}] AS rejected,
     c.weight,
     c.margin,
-    1.0::DOUBLE AS soft_label,
+    c.soft_label,
+    c.chosen_win_rate,
+    c.rejected_win_rate,
     c.id AS chosen_sample_id,
     c.rejected_id AS rejected_sample_id,
     [c.id, c.rejected_id] AS sample_ids,

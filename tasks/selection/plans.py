@@ -34,13 +34,19 @@ SELECTIONS = (
     "best_worst",
     "judge_pairs",
     "difficulty_balance",
+    "win_rate_pairs",
+    "policy_pairs",
+    "contrast_pairs",
+    "vote_labels",
+    "reference_labels",
 )
 FILTERS = ("length_band", "curriculum_slice")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (
-    "its header needs the lines '-- Table: examples|pairs', '-- References: yes|no', "
-    "'-- Before: pick_examples.sql|pair_up.sql' and '-- Columns: ' with the columns of judged"
+    "its header needs the lines '-- Table: examples|pairs|labels', '-- References: yes|no', "
+    "'-- Before: pick_examples.sql|pair_up.sql|label_up.sql' and '-- Columns: ' with the columns "
+    "of judged"
 )
 _FILTER_HEADER = (
     "its header needs the lines '-- Table: candidates', '-- References: yes|no' and "
@@ -70,7 +76,7 @@ class Plan:
     Attributes:
         name: The selection's name.
         path: Its file.
-        table: `examples` or `pairs`; `candidates` for a filter.
+        table: `examples`, `pairs` or `labels`; `candidates` for a filter.
         writes: The temporary table that the rule writes: `judged`, or `dropped` for a filter.
         rule: The script that decides.
         last: The script that makes training rows of what was decided; None for a filter.

@@ -165,6 +165,7 @@ DRAWN = st.builds(
     purpose=st.sampled_from(["train", "train", "imported", "evaluate"]),
     scores=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=2).map(tuple),
     num_tokens=st.integers(1, 50),
+    policy=st.sampled_from(["m", "labelled", "other"]),
 )
 
 
@@ -184,8 +185,9 @@ def test_every_sample_is_used_or_rejected_once(
     selections = [Selection(name) for name in names]
     report = select(warehouse, selections, run=RUN, round=1, seed=seed, allow_references=True)
     examples, pairs = read(warehouse, "examples"), read(warehouse, "pairs")
+    rows = [*examples, *pairs, *read(warehouse, "labels")]
     rejected = [row["row_id"] for row in read(warehouse, "rejections")]
-    used = {s for row in examples + pairs for s in row["sample_ids"]}
+    used = {s for row in rows for s in row["sample_ids"]}
     trainable = {
         content_id("sample", p, i)
         for p, drawn in enumerate(prompts)
@@ -202,7 +204,7 @@ def test_every_sample_is_used_or_rejected_once(
         assert (
             str(pair["chosen"][0]["content"]).strip() != str(pair["rejected"][0]["content"]).strip()
         )
-    assert len({row["id"] for row in examples + pairs}) == len(examples) + len(pairs)
+    assert len({row["id"] for row in rows}) == len(rows)
     for row in read(warehouse, "rejections"):
         detail = json.loads(str(row["detail"]))
         assert list(detail) == names
@@ -301,7 +303,10 @@ def test_two_scores_of_one_check_are_an_error(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_the_files_run_by_hand(warehouse: Warehouse, name: str) -> None:
     samples = [*right("a", "b"), *wrong("x")]
-    scored = [one._replace(scores=(2.0 - n,)) for n, one in enumerate(samples)]
+    scored = [
+        one._replace(scores=(1.0 - n / 2,), policy="m" if n else "labelled")
+        for n, one in enumerate(samples)
+    ]
     write_round(warehouse, [scored])
     report = chosen(warehouse, name)
     last = load_script(FOLDER / f"{name}.sql").properties["Before"]
