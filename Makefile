@@ -8,7 +8,7 @@ PYTEST := pytest -n 2 --no-loadscope-reorder
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo demo-collapse ui test test-all lint bench clean
+.PHONY: help setup setup-dev demo demo-collapse ui test test-all test-recipes lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: setup-dev ## run the tests
 
 test-all: setup-dev ## run the slow tests too
 	$(BIN)/$(PYTEST) -m "slow or not slow" $(ARGS)
+
+test-recipes: setup-dev ## run every recipe for two rounds on a seed model
+	$(BIN)/$(PYTEST) -m recipes $(ARGS)
 
 lint: setup-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from flows.command_options import (
     WarehouseOption,
 )
 from flows.ending import report_ending
+from flows.recipe_commands import recipes_app
 from flows.sandbox_commands import sandbox_app
 from flows.settings import guard_names, set_defaults
 from flows.table_commands import tables
@@ -180,22 +181,6 @@ def bootstrap(
 
 @app.command(
     rich_help_panel=SERVICE,
-    epilog="selfloom recipes\n\nselfloom recipes --settings scpo > scpo.json",
-)
-def recipes(
-    settings: Annotated[
-        str | None,
-        typer.Option(metavar="RECIPE", help="Print all settings of this recipe as JSON."),
-    ] = None,
-) -> None:
-    """List the recipes: paper, labels needed, switches."""
-    from flows.show import show_recipes
-
-    show_recipes(settings)
-
-
-@app.command(
-    rich_help_panel=SERVICE,
     epilog="selfloom ui --port 4300",
 )
 def ui(
@@ -216,6 +201,7 @@ def ui(
 
 
 app.add_typer(tables)
+app.add_typer(recipes_app, name="recipes", rich_help_panel=SERVICE)
 app.add_typer(sandbox_app, name="sandbox", rich_help_panel=SERVICE)
 
 

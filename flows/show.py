@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -263,32 +262,3 @@ def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path | None
     if output is None:
         house.keep(written)
     typer.echo(f"Report: {written}")
-
-
-def show_recipes(settings: str | None) -> None:
-    """Print the recipes, or all settings of one of them."""
-    from flows.recipes import RECIPES, find_recipe
-
-    if settings is not None:
-        config = find_recipe(settings).config()
-        typer.echo(json.dumps(config.model_dump(mode="json"), indent=2))
-        return
-    rows = []
-    for recipe in RECIPES.values():
-        config = recipe.config()
-        rows.append(
-            {
-                "recipe": recipe.name,
-                "arXiv": recipe.paper,
-                "labels": recipe.labels,
-                "trains": config.training.method,
-                "start from": config.start_from,
-                "reference": config.reference if config.training.method == "dpo" else "-",
-                "mix": config.mix.rounds,
-                "samples": f"{config.sampling.n} at T {config.sampling.temperature:g}",
-            }
-        )
-    print_rows(rows, "Recipes and their switches, at the papers' settings")
-    for recipe in RECIPES.values():
-        typer.echo(f"{recipe.name}\n    {recipe.title}\n    reported: {recipe.reported}")
-    typer.echo("\n`selfloom recipes --settings RECIPE` prints all switches; --set changes them.")

@@ -20,6 +20,7 @@ from flows import ask_stage
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
+from flows.stage_tables import writes
 from storage import Warehouse, content_id
 from tasks.ask import Chain, Sample, draw_report
 from tasks.checks.votes import vote
@@ -78,6 +79,7 @@ class Stages:
         self.metrics: dict[str, dict[str, Any]] = {}
         self.is_estimated = False
 
+    @writes("prompts", "samples", "executions", "scores")
     def sample(self, prompts: PromptSpec, sampling: SamplingSpec) -> None:
         """Draw train problems, ask the incumbent, and check every answer while it goes on."""
         draw = self.config.draw
@@ -91,6 +93,7 @@ class Stages:
             )
             self.metrics["draw"] = saved.to_dict()
 
+    @writes("samples", "executions", "scores")
     def ask(
         self,
         what: Sample | Chain,
@@ -103,6 +106,7 @@ class Stages:
         with self.clock(name):
             ask_stage.ask(self, what, name, model=model, graded=graded)
 
+    @writes("samples", "scores")
     def judge(
         self, judge: RubricJudge | PairJudge | MetaJudge, *, model: ModelRef | None = None
     ) -> None:
@@ -111,11 +115,13 @@ class Stages:
             found = ask_stage.judge(self, judge, model=model)
         self.metrics.setdefault("judges", {})[judge.name] = found
 
+    @writes("votes")
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
         with self.clock("vote"):
             count_votes(self)
 
+    @writes("rejections")  # and the table that the selections name
     def select(self, *selections: Selection) -> TrainingTable:
         """Turn samples into training rows; returns the table that holds them.
 
@@ -127,6 +133,7 @@ class Stages:
             report = select_rows(self, selections)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
+    @writes("prompts", "examples")
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
         """Write labelled examples of an easy slice, once per run, for replay."""
         with self.clock("prompts"):

@@ -38,6 +38,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if "docker" in nodeid:
                 return "docker"
+            if nodeid.startswith("tests/flows/recipes/"):  # each takes longer than a server's start
+                return nodeid.partition("::")[0]
             return "flows" if nodeid.startswith("tests/flows/") else nodeid.partition("::")[0]
 
     return ByWhatIsStarted(config, log)

@@ -8,7 +8,7 @@ own does either: its header declares its parameters and the columns that it writ
 `decisions` and `selected`.
 """
 
-from tasks.selection.plans import FILTERS, SELECTIONS, Selection
+from tasks.selection.plans import FILTERS, SELECTIONS, Selection, selection_table
 from tasks.selection.rules import check_selections
 from tasks.selection.select import Selected, SelectionReport, select
 
@@ -20,4 +20,5 @@ __all__ = [
     "SelectionReport",
     "check_selections",
     "select",
+    "selection_table",
 ]

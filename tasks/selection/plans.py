@@ -114,6 +114,16 @@ def plan_selections(selections: Sequence[Selection], allow_references: bool) -> 
     return plans
 
 
+def selection_table(selection: Selection) -> str:
+    """The table that a selection makes rows of: `examples`, `pairs` or `labels`.
+
+    Raises:
+        UnknownNameError: There is no such selection.
+        SourceError: Its file can't be read.
+    """
+    return _load("selection", selection, SELECTIONS)[1].properties.get("Table", "")
+
+
 def plan_filters(filters: Sequence[Selection], allow_references: bool) -> list[Plan]:
     """The plans of filters; a filter may come twice with different parameters.
 

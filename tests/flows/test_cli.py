@@ -90,7 +90,7 @@ def test_the_help_lists_every_verb_and_fits_100_columns(selfloom: Selfloom) -> N
         assert re.search(rf"^│ {verb} ", ended.out, re.MULTILINE)
     expected = {"demo", "run", "bootstrap", "evaluate", "import-samples", "sql", "report"}
     expected |= {"diff", "export"}
-    assert set(VERBS) == expected | {"recipes", "ui"}
+    assert set(VERBS) == expected | {"ui"} and set(COMMANDS) == {*VERBS, "recipes", "sandbox"}
     assert max(map(len, ended.out.splitlines())) <= 100
 
 
@@ -109,6 +109,18 @@ def test_recipes_show_paper_labels_and_switches_within_100_columns(selfloom: Sel
         assert recipe.paper in line and recipe.labels in line
         assert recipe.config().start_from in line
         assert recipe.title in out
+    assert "selfloom recipes show RECIPE" in out
+
+
+def test_a_recipe_is_explained_within_100_columns(selfloom: Selfloom) -> None:
+    out = selfloom("recipes", "show", "scpo").out
+    assert max(map(len, out.splitlines())) <= 100
+    assert "w(x) = (V(y+) - V(y-)) / k" in out and "arXiv 2411.04109" in out
+    assert "sample (8 at T 0.7) -> vote -> select (vote_pairs)" in out
+    assert "  min_share = 0.5\n      tau / k: smallest vote share of the chosen answer." in out
+    assert "training.beta = 0.5" in out and "training.method" in out
+    assert "gate." not in out  # as everywhere
+    refused(selfloom("recipes", "show", "no_such"), "recipe 'no_such': there are")
 
 
 def test_printed_settings_are_a_settings_file(selfloom: Selfloom, tmp_path: Path) -> None:
@@ -117,7 +129,7 @@ def test_printed_settings_are_a_settings_file(selfloom: Selfloom, tmp_path: Path
 
 
 RUNS_THAT_ARE_REFUSED: dict[str, tuple[list[str], str]] = {
-    "recipe": (["rest_me"], "recipe 'rest_me': there are rest_em"),
+    "recipe": (["rest_me"], "recipe 'rest_me': there are "),
     "environment": (["lmsi", "--environment", "gsm9k"], "environment 'gsm9k': there are"),
     "engine": (["lmsi", "--set", "engine.name=vllmm"], "engine 'vllmm': there are transformers"),
     "field": (["lmsi", "--set", "training.stpes=5"], "did you mean training.steps?"),
