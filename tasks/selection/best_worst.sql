@@ -14,7 +14,7 @@
 -- References: no
 -- After: candidates.sql
 -- Before: pair_up.sql
--- Columns: sample, side, weight, margin, reason
+-- Columns: sample, side, weight, margin, soft_label, reason
 -- Parameters:
 SET VARIABLE check_name = 'judge';       -- VARCHAR: the check whose scores are compared
 SET VARIABLE min_margin = 0.0;      -- DOUBLE in [0, inf]: the difference has to be larger
@@ -43,6 +43,13 @@ graded AS (
     FROM candidates AS c
     LEFT JOIN scored AS s ON s.sample = c.sample
 ),
+labels AS (
+    SELECT hash(sample_id) AS sample, avg(value) AS soft_label
+    FROM scores
+    WHERE run = getvariable('run') AND round = getvariable('round')
+      AND "check" = getvariable('soft_label_check') AND status = 'ok' AND value IS NOT NULL
+    GROUP BY sample_id
+),
 ranges AS (
     SELECT prompt, count(*) AS num_scored, max(score) AS best, min(score) AS worst
     FROM graded
@@ -54,6 +61,7 @@ SELECT
     CASE WHEN g.score = r.best THEN 'chosen' WHEN g.score = r.worst THEN 'rejected' END AS side,
     1.0::DOUBLE AS weight,
     r.best - r.worst AS margin,
+    l.soft_label,
     CASE
         WHEN g.reason IS NOT NULL THEN g.reason
         WHEN g.score IS NULL THEN 'no_score'
@@ -63,4 +71,5 @@ SELECT
         WHEN g.score NOT IN (r.best, r.worst) THEN 'middle_score'
     END AS reason
 FROM graded AS g
-LEFT JOIN ranges AS r ON r.prompt = g.prompt;
+LEFT JOIN ranges AS r ON r.prompt = g.prompt
+LEFT JOIN labels AS l ON l.sample = g.sample;

@@ -1,11 +1,15 @@
 -- Last step of a selection of pairs: the rows of `pairs`, from samples that were matched.
 --
--- Reads matches (chosen, rejected, weight, margin, soft_label), decisions (sample, reason), samples,
--- scores, votes, prompts. Writes the temporary table `whole_pairs` and the temporary view `selected`
--- with the columns of `pairs`.
+-- Reads matches (chosen, rejected, weight, margin, soft_label; chosen_win_rate, rejected_win_rate),
+-- decisions (sample, reason), samples, scores, votes, prompts. Writes the temporary table `whole_pairs`
+-- and the temporary view `selected` with the columns of `pairs`.
 -- Parameters, besides run and round (candidates.sql):
 SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
 SET VARIABLE check_name = '';            -- VARCHAR: a check that decided, beside answer and reference
+
+ALTER TABLE matches ADD COLUMN IF NOT EXISTS prompt UBIGINT;
+ALTER TABLE matches ADD COLUMN IF NOT EXISTS chosen_win_rate DOUBLE;
+ALTER TABLE matches ADD COLUMN IF NOT EXISTS rejected_win_rate DOUBLE;
 
 -- From here on rows carry texts, so each join of them is a statement of its own: DuckDB spills one
 -- to disk, but several in one query hold more than the memory limit between them.
@@ -45,7 +49,7 @@ LEFT JOIN ballots AS v ON v.prompt_id = s.prompt_id AND v.answer = o.answer
 WHERE s.run = getvariable('run') AND s.round = getvariable('round');
 
 CREATE OR REPLACE TEMP TABLE half_pairs AS
-SELECT m.rejected, m.weight, m.margin, m.soft_label, c.* EXCLUDE (sample)
+SELECT m.* EXCLUDE (prompt, chosen), c.* EXCLUDE (sample)
 FROM matches AS m
 JOIN texts AS c ON c.sample = m.chosen;
 
@@ -76,6 +80,8 @@ SELECT
     c.weight,
     c.margin,
     c.soft_label,
+    c.chosen_win_rate,
+    c.rejected_win_rate,
     c.id AS chosen_sample_id,
     c.rejected_id AS rejected_sample_id,
     [c.id, c.rejected_id] AS sample_ids,

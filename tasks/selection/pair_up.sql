@@ -3,18 +3,23 @@
 -- Both lists are in the order of `pick`. Pair i takes chosen[i mod c] and rejected[(i + i div L)
 -- mod r] with L = lcm(c, r): Iterative RPO's cycling of both lists, shifted by one whenever it
 -- would repeat itself, so that no pair comes twice. There are at most max_pairs of them.
--- A pair has the weight of its chosen sample, and its margin; its soft label is the value that
--- soft_label_check gives the chosen sample, 1 where there is none.
+-- A pair has the weight and the soft label (1 where `judged` has no such column) of its chosen
+-- sample, and its margin. Where `judged` has a column win_rate, the pair has both, its margin is
+-- their difference, and with soft_labels its soft label is sigmoid(margin): the policy's own
+-- samples are the opponents, as in DNO (arXiv 2404.03715, algorithm 1).
 -- Reasons added here: contradictory_text (the same text was judged both ways, as a program with
 -- random output can be), duplicate_text, no_counterpart, over_prompt_cap (in no pair).
 --
--- Reads judged (sample, side, weight, margin, reason), candidates, scores. Writes the temporary
--- tables `matches` (chosen, rejected, weight, margin, soft_label) and `decisions` (sample, reason:
--- null for a sample that is used).
+-- Reads judged (sample, side, weight, margin, reason; soft_label, win_rate), candidates. Writes the
+-- temporary tables `matches` (chosen, rejected, weight, margin, soft_label, win rates) and `decisions`
+-- (sample, reason: null for a sample that is used).
 -- Before: pair_rows.sql
 -- Needs: sample, side, weight, margin, reason
 -- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
-SET VARIABLE soft_label_check = '';  -- VARCHAR: a check that gives soft labels; empty: all are 1
+SET VARIABLE soft_labels = FALSE;  -- BOOLEAN: whether win rates make the soft label
+
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS soft_label DOUBLE;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS win_rate DOUBLE;
 
 CREATE OR REPLACE TEMP TABLE sides AS
 WITH usable AS (
@@ -25,6 +30,8 @@ WITH usable AS (
         j.side,
         j.weight,
         j.margin,
+        j.soft_label,
+        j.win_rate,
         pick(c.sample_id) AS pick
     FROM candidates AS c
     JOIN judged AS j ON j.sample = c.sample
@@ -53,6 +60,8 @@ SELECT
     side,
     weight,
     margin,
+    soft_label,
+    win_rate,
     reason,
     row_number() OVER (
         PARTITION BY prompt, side, reason IS NULL ORDER BY pick, sample
@@ -82,29 +91,27 @@ cells AS (
         i % num_chosen AS chosen_place,
         (i + i // lcm(num_chosen, num_rejected)) % num_rejected AS rejected_place
     FROM turns
-),
-labels AS (
-    SELECT hash(sample_id) AS sample, avg(value) AS soft_label
-    FROM scores
-    WHERE run = getvariable('run') AND round = getvariable('round')
-      AND "check" = getvariable('soft_label_check') AND status = 'ok' AND value IS NOT NULL
-    GROUP BY sample_id
 )
 SELECT
     t.prompt,
     c.sample AS chosen,
     r.sample AS rejected,
     c.weight,
-    c.margin,
-    coalesce(l.soft_label, 1.0)::DOUBLE AS soft_label
+    coalesce(c.win_rate - r.win_rate, c.margin) AS margin,
+    CASE
+        WHEN getvariable('soft_labels') AND c.win_rate IS NOT NULL AND r.win_rate IS NOT NULL
+            THEN 1 / (1 + exp(r.win_rate - c.win_rate))
+        ELSE coalesce(c.soft_label, 1.0)
+    END AS soft_label,
+    c.win_rate AS chosen_win_rate,
+    r.win_rate AS rejected_win_rate
 FROM cells AS t
 JOIN sides AS c
     ON c.prompt = t.prompt AND c.place = t.chosen_place
     AND c.side = 'chosen' AND c.reason IS NULL
 JOIN sides AS r
     ON r.prompt = t.prompt AND r.place = t.rejected_place
-    AND r.side = 'rejected' AND r.reason IS NULL
-LEFT JOIN labels AS l ON l.sample = c.sample;
+    AND r.side = 'rejected' AND r.reason IS NULL;
 
 CREATE OR REPLACE TEMP TABLE decisions AS
 WITH used AS (

@@ -36,14 +36,19 @@ SELECTIONS = (
     "soft_pairs",
     "difficulty_balance",
     "every_answer",
+    "win_rate_pairs",
+    "policy_pairs",
+    "contrast_pairs",
+    "vote_labels",
+    "reference_labels",
 )
 FILTERS = ("length_band", "curriculum_slice")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (
-    "its header needs the lines '-- Table: examples|pairs', '-- References: yes|no', "
-    "'-- Before: pick_examples.sql|pair_up.sql|matched_pairs.sql' and '-- Columns: ' with the "
-    "columns of judged"
+    "its header needs the lines '-- Table: examples|pairs|labels', '-- References: yes|no', "
+    "'-- Before: pick_examples.sql|pair_up.sql|matched_pairs.sql|label_up.sql' and '-- Columns: ' "
+    "with the columns of judged"
 )
 _FILTER_HEADER = (
     "its header needs the lines '-- Table: candidates', '-- References: yes|no' and "
@@ -73,7 +78,7 @@ class Plan:
     Attributes:
         name: The selection's name.
         path: Its file.
-        table: `examples` or `pairs`; `candidates` for a filter.
+        table: `examples`, `pairs` or `labels`; `candidates` for a filter.
         writes: The temporary table that the rule writes: `judged`, or `dropped` for a filter.
         rule: The script that decides.
         steps: The scripts that make training rows of what was decided, in order; none for a filter.

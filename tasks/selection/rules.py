@@ -29,7 +29,7 @@ def check_selections(
         allow_references: Whether reference answers may be read.
 
     Returns:
-        The table that each selection makes, `examples` or `pairs`.
+        The table that each selection makes, `examples`, `pairs` or `labels`.
 
     Raises:
         UnknownNameError: There is no such selection, filter or parameter.

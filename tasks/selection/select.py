@@ -58,7 +58,7 @@ class Selected:
 
     Attributes:
         name: The selection, also the prefix of its parts in `table`.
-        table: `examples` or `pairs`.
+        table: `examples`, `pairs` or `labels`.
         num_rows: Training rows written.
         num_used: Samples that are in at least one of them.
         reasons: How many samples it left out, by reason.

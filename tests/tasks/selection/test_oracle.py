@@ -30,6 +30,7 @@ DRAWN = st.builds(
     purpose=st.sampled_from(["train", "train", "train", "imported", "evaluate"]),
     scores=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=2).map(tuple),
     num_tokens=st.integers(1, 9),
+    policy=st.sampled_from(["m", "labelled", "other"]),
 )
 PROMPTS = st.lists(st.lists(DRAWN, max_size=8), min_size=1, max_size=4)
 
