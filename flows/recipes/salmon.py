@@ -18,6 +18,8 @@ not read from the probability of "a" and "b"; principles are in our own words.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from flows.recipes.osp import OSP, compose
 from flows.recipes.recipe import Recipe
 from tasks.judging import PairJudge
@@ -41,7 +43,7 @@ class SALMON(OSP):
 
     sampling: SamplingSpec = SamplingSpec(n=2, temperature=0.7)  # generate_oasst1_response0.sh
     judge: PairJudge = PairJudge(principles=PRINCIPLES, inconsistent="abstain")
-    hard_labels: bool = True
+    hard_labels: bool = Field(default=True, description="Learn every kept pair fully: no P.")
 
 
 RECIPE = Recipe(

@@ -234,8 +234,13 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
 @settings(max_examples=20, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2), st.integers(0, 2))
 def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: int) -> None:
-    parameters = {"rho": rho, "min_judgements": fewest, "max_chosen_length": longest_chosen}
-    found, rows = decide(prompts, "judge_pairs", **parameters)
+    found, rows = decide(
+        prompts,
+        "judge_pairs",
+        rho=rho,
+        min_judgements=fewest,
+        max_chosen_length=longest_chosen,
+    )
     pairs = pairs_of(rows, prompts)
     for p, own in enumerate(prompts):
         scores = {
