@@ -16,7 +16,16 @@ from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
 from tasks.checks.shard import check_shard
 from tasks.engines import Engine
-from tasks.judging import MetaJudge, PairJudge, RubricJudge, aggregate, judge_statistics, nested
+from tasks.judging import (
+    MetaJudge,
+    PairJudge,
+    RubricJudge,
+    Target,
+    aggregate,
+    judge_statistics,
+    judgement_agreement,
+    nested,
+)
 from tasks.models import ModelRef
 from tasks.sampling import SampleKey
 
@@ -195,3 +204,17 @@ def put_together(
     house, run, number = stages.warehouse, stages.run, stages.number
     aggregate(house, judge, run=run, round=number, memory_gib=memory_gib)
     return nested(judge_statistics(house, judge, run=run, round=number))
+
+
+@task(name="judgement agreement", cache_policy=NO_CACHE)
+def agree_with_target(stages: Stages, judge: RubricJudge, target: Target) -> int:
+    """Compare judgements with a target; doing it again writes the same rows."""
+    return judgement_agreement(
+        stages.warehouse,
+        judge,
+        target,
+        run=stages.run,
+        round=stages.number,
+        allow_references=stages.recipe.allow_references,
+        memory_gib=stages.config.selection.memory_gib,
+    )

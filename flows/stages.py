@@ -30,7 +30,7 @@ from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
-from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, judgement_agreement
+from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
@@ -143,7 +143,7 @@ class Stages:
     def judgement_agreement(self, judge: RubricJudge, target: Target) -> None:
         """Write how near every judgement of a judge is to a target, as <judge>_agreement."""
         with self.clock(f"{judge.name}_agreement"):
-            agree_with_target(self, judge, target)
+            ask_stage.agree_with_target(self, judge, target)
 
     @writes("scores")
     def implicit_reward(self, initial_model: str | None) -> None:
@@ -258,20 +258,6 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
         for problem in problems
     ]
     stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
-
-
-@task(name="judgement agreement", cache_policy=NO_CACHE)
-def agree_with_target(stages: Stages, judge: RubricJudge, target: Target) -> int:
-    """Compare judgements with a target; doing it again writes the same rows."""
-    return judgement_agreement(
-        stages.warehouse,
-        judge,
-        target,
-        run=stages.run,
-        round=stages.number,
-        allow_references=stages.recipe.allow_references,
-        memory_gib=stages.config.selection.memory_gib,
-    )
 
 
 @task(name="vote", cache_policy=NO_CACHE)
