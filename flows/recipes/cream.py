@@ -37,8 +37,10 @@ class CREAM(RecipeConfig):
     """Settings of CREAM."""
 
     sampling: SamplingSpec = SamplingSpec(n=5, temperature=0.8, top_p=0.95)  # config.py
-    consistency: Literal["avg", "dyn"] = Field(
-        default="avg", description="One consistency for all pairs, or each prompt's own."
+    consistency: Literal["avg", "dyn", "off"] = Field(
+        default="avg",
+        description="One consistency for all pairs, or each prompt's own; off: it is measured and "
+        "pairs are believed fully, the paper's plain self-rewarding.",
     )  # section 4.2
     initial_model: str | None = Field(
         default=None,
@@ -59,8 +61,9 @@ class CREAM(RecipeConfig):
 def compose(stages: Stages, config: CREAM) -> TrainingTable:
     """Sample, rank by two models, pair best with worst, believe it as far as they agree."""
     stages.sample(config.prompts, config.sampling)
-    stages.consistent_rewards(config.initial_model, config.consistency)
-    parameters = {"check_name": "reward", "soft_label_check": "consistency"}
+    stages.consistent_rewards(config.initial_model, "dyn" if config.consistency == "dyn" else "avg")
+    labels = "" if config.consistency == "off" else "consistency"
+    parameters = {"check_name": "reward", "soft_label_check": labels}
     return stages.select(Selection("best_worst", parameters))
 
 

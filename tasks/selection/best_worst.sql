@@ -3,7 +3,8 @@
 -- A sample's score is the mean of its scores of one check. Chosen are the samples with the prompt's
 -- highest score, rejected those with its lowest; pair_up.sql makes at most max_pairs of them. The
 -- prompt is kept if the two differ by more than min_margin; the margin is the difference.
--- A sample without an answer counts, unless needs_answer: a judge also reads open answers.
+-- A sample without an answer counts, and a program that failed, unless needs_answer: a judge also
+-- reads open answers, and nothing but texts.
 -- With soft_label_check a pair's soft label is what that check says of the chosen sample (CREAM, arXiv
 -- 2410.12735: how far two models agree about its prompt).
 -- Reasons: no_score, no_counterpart (nothing else is scored), tie, small_margin, middle_score;
@@ -36,8 +37,8 @@ graded AS (
         c.prompt,
         s.score,
         CASE
-            WHEN c.reason IN ('no_answer', 'not_checked') AND NOT getvariable('needs_answer')
-                THEN NULL
+            WHEN (c.reason IN ('no_answer', 'not_checked') OR starts_with(c.reason, 'execution_'))
+                AND NOT getvariable('needs_answer') THEN NULL
             ELSE c.reason
         END AS reason
     FROM candidates AS c

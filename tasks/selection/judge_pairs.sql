@@ -7,7 +7,7 @@
 -- against the lowest score (Self-Rewarding, arXiv 2401.10020). A prompt whose samples all have the
 -- same score is a tie and is dropped. There is one pair per prompt; its margin is the difference of
 -- the two scores. A pair whose chosen text is longer than max_chosen_length is none. A sample without
--- an answer counts: a judge also reads open answers.
+-- an answer counts, and a program that failed: a judge reads open answers, and nothing but texts.
 -- Reasons: few_judgements, no_counterpart, tie, chosen_too_long, middle_score, other_length; see
 -- pair_up.sql.
 --
@@ -45,7 +45,8 @@ graded AS (
         l.length,
         pick(c.sample_id) AS pick,
         CASE
-            WHEN c.reason NOT IN ('no_answer', 'not_checked') THEN c.reason
+            WHEN c.reason NOT IN ('no_answer', 'not_checked')
+                AND NOT starts_with(c.reason, 'execution_') THEN c.reason
             WHEN coalesce(j.num_judgements, 0) < getvariable('min_judgements')
                 THEN 'few_judgements'
         END AS reason

@@ -5,8 +5,8 @@
 -- min_strength; its soft label is P, or 1 with hard_labels, its margin 2 P - 1. pairing says which
 -- ranks meet: 'all', the 'best' with all others, 'best_worst' alone, or 'adjacent' ranks. With
 -- agree_check both samples need a score of that check, and the winner the higher one (SCIR,
--- 2502.08922: two reward models of one policy agree). A sample without an answer counts: a judge also
--- reads open answers.
+-- 2502.08922: two reward models of one policy agree). A sample without an answer counts, and a program
+-- that failed: a judge reads open answers, and nothing but texts.
 -- Reasons: duplicate_text (an equal text is ranked), no_opinion (nothing compared it), weak_or_split
 -- (no pair of it is strong enough, and agreed on), over_prompt_cap.
 --
@@ -41,7 +41,10 @@ WITH usable AS (
         prompt,
         text_key,
         pick(sample_id) AS pick,
-        CASE WHEN reason NOT IN ('no_answer', 'not_checked') THEN reason END AS reason
+        CASE
+            WHEN reason NOT IN ('no_answer', 'not_checked') AND NOT starts_with(reason, 'execution_')
+                THEN reason
+        END AS reason
     FROM candidates
 ),
 named AS (

@@ -73,6 +73,11 @@ def useless(one: Drawn) -> str | None:
     return None
 
 
+def is_judged(one: Drawn) -> bool:
+    """Whether a judge's word counts: it reads texts, whatever became of a program."""
+    return (useless(one) or "no_answer").startswith(("no_answer", "execution_"))
+
+
 def candidates(own: Sequence[Drawn]) -> list[int]:
     return [i for i, one in enumerate(own) if one.purpose != "evaluate"]
 
@@ -222,7 +227,8 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
         scores = {
             i: fmean(own[i].scores)
             for i in candidates(own)
-            if own[i].scores and useless(own[i]) in (None, None if needs_answer else "no_answer")
+            if own[i].scores
+            and (useless(own[i]) is None or (not needs_answer and is_judged(own[i])))
         }
         sides = {}
         if scores and max(scores.values()) - min(scores.values()) > max(margin, 1e-9):
@@ -246,7 +252,7 @@ def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: 
         scores = {
             i: fmean(own[i].scores)
             for i in candidates(own)
-            if len(own[i].scores) >= fewest and useless(own[i]) in (None, "no_answer")
+            if len(own[i].scores) >= fewest and is_judged(own[i])
         }
         sides = {}
         if scores and max(scores.values()) > min(scores.values()):
