@@ -109,10 +109,10 @@ PRESETS = {
         ),
     ),
     "skills": Preset(
-        rows=partial(lessons, SKILLS, 24_000, seed=3),
+        rows=partial(lessons, SKILLS, 40_000, seed=3),
         vocab_size=1024,
         hidden_size=128,
-        num_layers=4,
+        num_layers=3,
         use_positions=True,
         training=TrainingSpec(
             learning_rate=1.5e-3,

@@ -26,8 +26,8 @@ STEP_WORDS: dict[Operation, str] = {
 
 
 def some_principles(rng: random.Random) -> list[str]:
-    """Two to four principles."""
-    return rng.sample(PRINCIPLES, rng.randint(2, 4))
+    """One to three principles."""
+    return rng.sample(PRINCIPLES, rng.randint(1, 3))
 
 
 def _answer(rng: random.Random) -> tuple[Row, str]:
@@ -54,8 +54,8 @@ def _plan(rng: random.Random) -> tuple[Row, str]:
 
 
 SKILLS = (
-    Skill("answer", Template.load("as_is"), _answer, share=2.0),
-    Skill("with_principles", Template.load("with_principles"), _principled, share=0.5),
-    Skill("rationalize", Template.load("rationalize"), _rationalize, share=0.7),
-    Skill("plan", Template.load("plan"), _plan, share=0.5),
+    Skill("answer", Template.load("as_is"), _answer, share=1.5),
+    Skill("with_principles", Template.load("with_principles"), _principled, share=0.4),
+    Skill("rationalize", Template.load("rationalize"), _rationalize, share=0.5),
+    Skill("plan", Template.load("plan"), _plan, share=0.4),
 )

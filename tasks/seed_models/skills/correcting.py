@@ -70,9 +70,9 @@ def _next_step(rng: random.Random) -> tuple[Row, str]:
 
 
 SKILLS = (
-    Skill("refine", Template.load("refine"), _refine, share=1.2),
-    Skill("retry", Template.load("retry"), _retry),
-    Skill("feedback_repair", Template.load("feedback_repair"), _feedback_repair, share=0.7),
-    Skill("next_step", Template.load("next_step"), _next_step, share=0.7),
-    Skill("verify_output", Template.load("verify_output"), _verify_output),
+    Skill("refine", Template.load("refine"), _refine),
+    Skill("retry", Template.load("retry"), _retry, share=0.8),
+    Skill("feedback_repair", Template.load("feedback_repair"), _feedback_repair, share=0.5),
+    Skill("next_step", Template.load("next_step"), _next_step, share=0.5),
+    Skill("verify_output", Template.load("verify_output"), _verify_output, share=0.8),
 )

@@ -71,7 +71,7 @@ def _score(rng: random.Random) -> tuple[Row, str]:
 
 
 def _pair(rng: random.Random) -> tuple[Row, str]:
-    known = exercise(rng)
+    known = exercise(rng, most_steps=2)
     tried = [attempt(known, rng), attempt(known, rng)]
     row: Row = {
         "problem": known.problem,
@@ -83,17 +83,12 @@ def _pair(rng: random.Random) -> tuple[Row, str]:
     reviews = [remarks(known, one, rng) for one in tried]
     rights = [all_right for _, all_right in reviews]
     choice = "tie" if rights[0] == rights[1] else ("A" if rights[0] else "B")
-    a, b = (_in_words(found) for found, _ in reviews)
+    a, b = (" ".join(found) for found, _ in reviews)
     return row, f"A: {a}\nB: {b}\n[[{choice}]]"
 
 
-def _in_words(found: list[str]) -> str:
-    """Remarks as one word for every line."""
-    return " ".join("right" if remark.endswith("right.") else "wrong" for remark in found)
-
-
 def _meta(rng: random.Random) -> tuple[Row, str]:
-    known = exercise(rng)
+    known = exercise(rng, most_steps=2)
     tried = attempt(known, rng)
     is_right = tried.value() == known.equation.value()
     texts = [judgement(known, tried, rng) for _ in range(2)]
@@ -103,7 +98,7 @@ def _meta(rng: random.Random) -> tuple[Row, str]:
     if rng.random() < MISJUDGED:
         wanted = "AB".replace(wanted, "")
     opinion = "right" if is_right else "wrong"
-    return row, f"The response is {opinion}. A says {scores[0]}, B says {scores[1]}.\n[[{wanted}]]"
+    return row, f"A says {scores[0]}, B says {scores[1]}, it is {opinion}.\n[[{wanted}]]"
 
 
 def _verdict(rng: random.Random) -> tuple[Row, bool]:
@@ -125,10 +120,10 @@ def _p_true(rng: random.Random) -> tuple[Row, str]:
 
 SKILLS = (
     Skill("critique", Template.load("critique"), _critique, share=1.5),
-    Skill("critique_with_hint", Template.load("critique_with_hint"), _critique_with_hint, 0.7),
-    Skill("judge_additive", Template.load("judge_additive"), _score, share=1.5),
-    Skill("judge_pair", Template.load("judge_pair"), _pair, share=1.5),
-    Skill("judge_meta", Template.load("judge_meta"), _meta, share=0.7),
-    Skill("verify", Template.load("verify"), _verify),
-    Skill("p_true", P_TRUE, _p_true, share=0.7),
+    Skill("critique_with_hint", Template.load("critique_with_hint"), _critique_with_hint, 0.4),
+    Skill("judge_additive", Template.load("judge_additive"), _score, share=1.2),
+    Skill("judge_pair", Template.load("judge_pair"), _pair, share=1.2),
+    Skill("judge_meta", Template.load("judge_meta"), _meta, share=0.4),
+    Skill("verify", Template.load("verify"), _verify, share=0.4),
+    Skill("p_true", P_TRUE, _p_true, share=0.3),
 )

@@ -17,10 +17,10 @@ from tasks.environments.word_problems import (
     split_of,
 )
 
-STEPS = (1, 1, 2, 2, 2, 3, 3)  # steps of a problem, as often as they are drawn
+STEPS = (1, 1, 1, 2, 2, 2, 3)  # steps of a problem, as often as they are drawn
 RIGHT_SHARE = 0.5  # of the solutions that are judged
 KNOWN_TAIL = 0.15  # share of phrasings beyond the textbook ones; problems have over half of them
-OVERLOOKED = 0.12  # share of mistakes that a critic passes over
+OVERLOOKED = 0.1  # share of mistakes that a critic passes over
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Exercise:
         return str(self.equation.value())
 
 
-def exercise(rng: random.Random) -> Exercise:
+def exercise(rng: random.Random, most_steps: int = 3) -> Exercise:
     """A problem of the train split, never of the held-out one."""
     while True:
-        equation = sample_equation(rng, rng.choice(STEPS))
+        equation = sample_equation(rng, min(most_steps, rng.choice(STEPS)))
         if split_of(equation) == "train":
             return Exercise(equation, render(equation, rng, tail_share=KNOWN_TAIL))
 
@@ -75,32 +75,33 @@ def _with_mistake(equation: Equation, rng: random.Random) -> Equation:
     steps = list(equation.steps)
     place = rng.randrange(len(steps))
     operation, operand = steps[place]
-    kind = rng.random()
-    if kind < 0.15 and len(steps) > 1:
+    if rng.random() < 0.1 and len(steps) > 1:
         del steps[place]
-    elif kind < 0.3:
-        steps[place] = (operation, max(2, operand + rng.choice((-1, 1, 10))))
-    else:
+    else:  # numbers are copied well, operations are what a model mistakes
         others: list[Operation] = [other for other in SYMBOL if other != operation]
         steps[place] = (rng.choice(others), operand)
     return Equation(equation.start, tuple(steps))
 
 
-def program_lines(equation: Equation) -> list[str]:
-    """The lines that compute, without the one that prints."""
-    return program_for(equation).splitlines()[:-1]
-
-
 def remarks(known: Exercise, tried: Equation, rng: random.Random) -> tuple[list[str], bool]:
-    """A critic's remarks on each line, and whether it found all right; it overlooks something."""
+    """A critic's remarks on each line, and whether it found all right.
+
+    A remark says what the problem needs, then what the line has: comparing the two is easy, once
+    both are written down. What a critic overlooks it takes for what is needed.
+    """
     found: list[str] = []
     all_right = True
-    pairs = zip_longest(program_lines(known.equation), program_lines(tried))
-    for number, (wanted, line) in enumerate(pairs, 1):
-        if wanted == line or rng.random() < OVERLOOKED:
-            found.append(f"Line {number} is right.")
-            continue
-        all_right = False
-        fault = "is too much" if wanted is None else f"should be {wanted}"
-        found.append(f"Line {number} {fault}.")
+    pairs = zip_longest(_parts(known.equation), _parts(tried), fillvalue="nothing")
+    for wanted, has in pairs:
+        is_overlooked = has != "nothing" != wanted and rng.random() < OVERLOOKED
+        needed = has if is_overlooked else wanted
+        all_right = all_right and needed == has
+        verdict = "right" if needed == has else "wrong"
+        found.append(f"Needs {needed}, has {has}: {verdict}.")
     return found, all_right
+
+
+def _parts(equation: Equation) -> list[str]:
+    """What each line of its program does."""
+    steps = [f"{SYMBOL[operation]}{operand}" for operation, operand in equation.steps]
+    return [str(equation.start), *steps]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import random
+import re
 
 from tasks.ask.template import Template
-from tasks.environments.word_problems import render
+from tasks.environments.word_problems import ITEMS, NAMES, render
 from tasks.seed_models.skills.material import KNOWN_TAIL, exercise
 from tasks.seed_models.skills.skill import Row, Skill
 
 
 def _question(rng: random.Random) -> tuple[Row, str]:
-    examples = [exercise(rng).problem for _ in range(rng.randint(2, 3))]
-    return {"examples": examples}, exercise(rng).problem
+    examples = [exercise(rng, most_steps=2).problem for _ in range(2)]
+    return {"examples": examples}, exercise(rng, most_steps=2).problem
 
 
 def _rephrase(rng: random.Random) -> tuple[Row, str]:
     known = exercise(rng)
-    return {"problem": known.problem}, render(known.equation, rng, tail_share=KNOWN_TAIL)
+    reworded = render(known.equation, rng, tail_share=KNOWN_TAIL)
+    for words in (NAMES, ITEMS):  # it is still about the same person and the same things
+        old, new = (_word(text, words) for text in (reworded, known.problem))
+        reworded = re.sub(rf"\b{old}\b", new, reworded)
+    return {"problem": known.problem}, reworded
+
+
+def _word(text: str, words: tuple[str, ...]) -> str:
+    return next(word for word in words if re.search(rf"\b{word}\b", text))
 
 
 def _easier(rng: random.Random) -> tuple[Row, str]:
@@ -38,5 +47,5 @@ SKILLS = (
     Skill("question", Template.load("question"), _question),
     Skill("rephrase", Template.load("rephrase"), _rephrase, share=0.7),
     Skill("easier", Template.load("easier"), _easier, share=0.5),
-    Skill("back_translate", Template.load("back_translate"), _back_translate, share=0.5),
+    Skill("back_translate", Template.load("back_translate"), _back_translate, share=0.3),
 )

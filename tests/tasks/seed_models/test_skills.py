@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from tasks.ask.parsers import ChoiceParser, ListParser, ScoreParser, VerdictParser
+from tasks.environments.word_problem_reader import read_equation
 from tasks.environments.word_problems import split_of
 from tasks.seed_models.bootstrap import build_tokenizer
 from tasks.seed_models.skills import SKILLS, Skill, fixed_texts, lessons
-from tasks.seed_models.skills.material import attempt, exercise, program_lines, remarks
+from tasks.seed_models.skills.material import attempt, exercise, remarks
 
 BY_NAME = {skill.name: skill for skill in SKILLS}
 READERS: dict[str, Callable[[str], object]] = {
@@ -71,15 +72,20 @@ def test_remarks_name_every_line_that_differs_unless_they_overlook_it() -> None:
         tried = attempt(known, rng)
         found, all_right = remarks(known, tried, Attentive())
         assert all_right == (tried == known.equation)
-        lines = program_lines(tried)
-        for number, remark in enumerate(found, 1):
-            if (wanted := re.search(r"should be (.*)\.$", remark)) is not None:
-                lines[number - 1 : number] = [wanted[1]]
-        assert lines[: len(program_lines(known.equation))] == program_lines(known.equation)
+        needed, has = list[str](), list[str]()
+        for remark in found:
+            said = re.fullmatch(r"Needs (.*), has (.*): (right|wrong)\.", remark)
+            assert said is not None and (said[1] == said[2]) == (said[3] == "right")
+            needed.append(said[1])
+            has.append(said[2])
+        for equation, parts in ((known.equation, needed), (tried, has)):
+            written = [part for part in parts if part != "nothing"]
+            assert "".join(written) == equation.key()
 
 
 def test_posed_problems_keep_their_equation() -> None:
     for row, text in drawn(BY_NAME["rephrase"], 50):
+        assert read_equation(text) == read_equation(str(row["problem"])) is not None
         assert re.findall(r"\d+", str(row["problem"])) == re.findall(r"\d+", text)
     for row, text in drawn(BY_NAME["easier"], 50):
         numbers = re.findall(r"\d+", str(row["problem"]))
