@@ -57,6 +57,11 @@ class CREAM(RecipeConfig):
         batch_size=32,
     )  # section 5.1, config.py
 
+    @property
+    def other_models(self) -> list[str]:
+        """With the initial model, where one is named."""
+        return [*super().other_models, *([self.initial_model] if self.initial_model else [])]
+
 
 def compose(stages: Stages, config: CREAM) -> TrainingTable:
     """Sample, rank by two models, pair best with worst, believe it as far as they agree."""

@@ -43,6 +43,11 @@ class SCIR(RecipeConfig):
         method="dpo", beta=0.1, learning_rate=1e-6, epochs=1, batch_size=32
     )  # not found; chosen
 
+    @property
+    def other_models(self) -> list[str]:
+        """With the initial model, where one is named."""
+        return [*super().other_models, *([self.initial_model] if self.initial_model else [])]
+
 
 def compose(stages: Stages, config: SCIR) -> TrainingTable:
     """Sample, judge pairs, measure the implicit reward, keep what both prefer."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
 
+from flows.launch import check_loop
 from flows.recipes import find_recipe
-from flows.recipes.config import RecipeConfig
+from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.recipes.osp import OSP
 from flows.stages import Stages
+from tasks.errors import ModelFolderError
 from tasks.selection import Selection, check_selections
 
 # Sections are named beside the defaults; what is not published is not here.
@@ -139,6 +142,15 @@ def test_two_recipes_are_settings_of_osp() -> None:
     for name in ("self_reference", "salmon"):
         recipe = find_recipe(name)
         assert issubclass(recipe.config, OSP) and recipe.compose is find_recipe("osp").compose
+
+
+@pytest.mark.parametrize("name", ["cream", "scir"])
+def test_the_initial_model_has_to_be_there_before_the_run(name: str, tmp_path: Path) -> None:
+    config = find_recipe(name).config.model_validate({"initial_model": "/no/such/model"})
+    loop = LoopSpec(run="r", base_model="seed:programs", warehouse=str(tmp_path / "w"))
+    with pytest.raises(ModelFolderError, match="'/no/such/model' is neither a folder nor"):
+        check_loop(name, config, loop)
+    assert find_recipe(name).config().other_models == []
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
