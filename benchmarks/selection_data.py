@@ -7,8 +7,6 @@ before it, one in 20 has no answer; prompts differ in how often the majority is 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,7 +137,7 @@ def _publish(
         if not isinstance(value, pa.Array):
             value = pa.repeat(pa.scalar(value, field.type), num_rows)
         arrays.append(value.cast(field.type))
-    path: Path = warehouse.part_path(table, run=RUN, round=ROUND, part=part)
+    path = warehouse.part_path(table, run=RUN, round=ROUND, part=part)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = pa.table(arrays, schema=schema)
     pq.write_table(rows, path, compression="zstd", row_group_size=65_536)

@@ -73,7 +73,7 @@ def run_ours(texts: Path, num_prompts: int, folder: Path) -> None:
     answers: dict[str, list[str]] = {}
 
     class NullEngine:
-        name, model_path, weight_hash = "null", "", "f" * 64
+        name, model_path, weight_hash, fingerprint = "null", "", "f" * 64, "e" * 64
         generate = score = close = __enter__ = __exit__ = None
 
         def iterate(

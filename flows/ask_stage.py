@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import say, stage_progress
-from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, open_policy, seal_parts
+from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, seal_parts
 from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
 from tasks.checks.shard import check_shard
@@ -54,7 +54,8 @@ def ask(
 
     The rows are those that `over` gives when the stage begins; they are kept in the round's working
     folder, so that a stage which goes on after a crash has the same ones, whatever was written
-    since. Engine and sandbox are opened in the flow's main thread, where they are needed.
+    since. Engine and sandbox are opened in the flow's main thread, where they are needed, and the
+    engine stays open for the next stage.
 
     Args:
         stages: The round.
@@ -76,7 +77,7 @@ def ask(
         chain.check(source.columns)
         if source.num_rows == 0:
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
-        engine = cache(lambda: stack.enter_context(open_policy(stages, model or stages.incumbent)))
+        engine = cache(lambda: stages.engines.of(model or stages.incumbent))
         box = cache(lambda: open_box(stages, stack) if graded else None)
         for segment in _segments(stages, name, source.num_rows, chain):
             for part, start in segment:
@@ -142,12 +143,15 @@ def _segments(
 def _count_tokens(stages: Stages) -> None:
     # Of the table, not of this process: a resumed stage counts what was asked before it.
     with stages.warehouse.connect() as connection:
-        ((tokens,),) = connection.execute(
-            "SELECT coalesce(sum(num_tokens), 0) FROM samples WHERE run = $run AND round = $round "
-            "AND role NOT IN ('answer', 'program')",
+        ((tokens, reused),) = connection.execute(
+            "SELECT coalesce(sum(num_tokens) FILTER (reused_from IS NULL), 0), "
+            "coalesce(sum(num_tokens) FILTER (reused_from IS NOT NULL), 0) FROM samples "
+            "WHERE run = $run AND round = $round AND role NOT IN ('answer', 'program')",
             {"run": stages.run, "round": stages.number},
         ).fetchall()
     stages.tokens["asked"] = int(tokens)
+    if reused:
+        stages.tokens["asked_reused"] = int(reused)
 
 
 @task(name="ask shard", task_run_name="ask {part}", cache_policy=NO_CACHE)

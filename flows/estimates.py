@@ -29,7 +29,8 @@ def show_estimate(
 ) -> None:
     """Say what the round will take, and keep it for the comparison.
 
-    A task, so that the engine goes on while the probe is checked.
+    A task, so that the engine goes on while the probe is checked. Of a probe that was reused, in
+    part or whole, nothing can be said about the rest.
 
     Args:
         stages: The round.
@@ -39,6 +40,9 @@ def show_estimate(
         check_s: Seconds of its check.
     """
     probe = _probe(stages, shard, pace, engine_start_s, check_s)
+    if probe is None:
+        say(f"{stages.run} round {stages.number}: no estimate, its first samples are reused")
+        return
     expected = _expected(stages, shard, probe)
     kept = {"probe": probe.__dict__, "expected": expected.to_dict()}
     # Working files are never the truth: without it there is no comparison, and nothing else.
@@ -83,9 +87,11 @@ def show_comparison(stages: Stages) -> dict[str, Any] | None:
 
 def _probe(
     stages: Stages, shard: Shard, pace: Pace, engine_start_s: float, check_s: float
-) -> Probe:
+) -> Probe | None:
     place: dict[str, Any] = {"run": stages.run, "round": stages.number, "part": shard.part}
-    rows = stages.warehouse.read("samples", columns=["num_tokens"], **place)
+    rows = stages.warehouse.read("samples", columns=["num_tokens", "reused_from"], **place)
+    if rows.column("reused_from").null_count < rows.num_rows:
+        return None
     return Probe(
         num_samples=rows.num_rows,
         num_tokens=sum(rows.column("num_tokens").to_pylist()),

@@ -30,6 +30,6 @@ def evaluate_flow(model: str, config: RecipeConfig, warehouse: str) -> str:
     run = content_id("evaluate", found.weight_hash, settings)
     # Nothing is selected or trained here, so any recipe would do.
     stages = Stages(house, find_recipe("lmsi"), config, environment, run, 0, found, found, 0)
-    with hold_run(house, run):
+    with hold_run(house, run), stages.engines:
         evaluate_model(stages, found)
     return run

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from functools import cache
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import say, stage_progress
-from flows.sample_stage import has_part, open_policy
+from flows.sample_stage import has_part
 from tasks.engines import Engine
 from tasks.measures import Likelihood, Measure, join_log_ratio, measure_samples
 from tasks.measures.run import part_name
@@ -25,19 +23,16 @@ def measure(
 ) -> None:
     """Write one `scores` row per sample; what is measured already is not measured again.
 
-    The engine is opened in the flow's main thread, and only where something is left to measure.
-
     Args:
         stages: The round.
         measure: What to measure; its name is the check. Two measures of a round need two names.
         model: Whose probabilities; None for the incumbent.
         of: The stage whose samples are measured: `sample`, or the name of an ask.
     """
-    with ExitStack() as stack:
-        engine = cache(lambda: stack.enter_context(open_policy(stages, model or stages.incumbent)))
-        for part in sample_parts(stages, of):
-            if not has_part(stages, "scores", part_name(measure.name, part)):
-                measure_part(stages, measure, engine(), part)
+    for part in sample_parts(stages, of):
+        if not has_part(stages, "scores", part_name(measure.name, part)):
+            engine = stages.engines.of(model or stages.incumbent)
+            measure_part(stages, measure, engine, part)
 
 
 def log_ratio(

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -20,12 +22,12 @@ from sandbox import Rechecker, Runner, open_sandbox
 from tasks.ask import DrawRule, EnvironmentReader, Sample, asked_row
 from tasks.ask import ask_shard as ask_rows
 from tasks.checks.shard import check_shard
-from tasks.engines import Engine, OnProgress, open_engine
+from tasks.engines import Engine, OnProgress
 from tasks.environments import Problem
-from tasks.errors import WeightsChangedError
 from tasks.estimate import Pace, probe_size
-from tasks.models import ModelRef, check_weights
+from tasks.models import ModelRef
 from tasks.sampling import SampleKey, SamplingSpec, sample_shard
+from tasks.serving import KeptEngine
 
 if TYPE_CHECKING:
     from flows.stages import Stages
@@ -67,11 +69,11 @@ def answer(stages: Stages, *asks: Ask) -> None:
     """Ask one model, shard by shard, and check shard k while the engine writes shard k + 1.
 
     Engine and sandbox are opened here, in the flow's main thread, so that a cancelled or failed
-    run closes both; they are not opened at all when every shard is done.
+    run closes both; they are not opened at all when every shard is done. The engine stays open for
+    the next stage.
     """
     with ExitStack() as stack:
         box: Runner | None = None
-        engine: Engine | None = None
         ends: list[PrefectFuture[Any]] = []
         for segment in _segments(stages, asks):
             checks: list[Any] = []  # futures; Prefect puts in the result where one is passed on
@@ -80,13 +82,12 @@ def answer(stages: Stages, *asks: Ask) -> None:
                     continue
                 box, pace = box or open_box(stages, stack), None
                 if not has_part(stages, "samples", shard.part):
-                    start = time.monotonic()
-                    engine = engine or stack.enter_context(open_policy(stages, shard.ask.model))
-                    start_s = time.monotonic() - start
+                    engine = stages.engines.of(shard.ask.model)
                     pace = ask_shard(stages, shard, engine)
                 references = {p.id: p.reference for p in shard.problems}
                 checks.append(check_part.submit(stages, box, references, shard.part))
                 if shard.is_probe and pace is not None:
+                    start_s = engine.opening_s
                     ends.append(show_estimate.submit(stages, shard, pace, start_s, checks[-1]))
             parts = [shard.part for shard in segment]
             ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
@@ -119,18 +120,6 @@ def has_part(stages: Stages, table: str, part: str) -> bool:
     return stages.warehouse.has(table, run=stages.run, round=stages.number, part=part)
 
 
-def open_policy(stages: Stages, model: ModelRef) -> Engine:
-    """A started engine that serves a model with the weights of its record."""
-    check_weights(model)  # before minutes of loading; what the engine serves decides
-    engine = open_engine(stages.config.engine.name, model.path, stages.config.engine.options)
-    try:
-        check_weights(model, engine.weight_hash)
-    except WeightsChangedError:
-        engine.close()
-        raise
-    return engine
-
-
 def open_box(stages: Stages, stack: ExitStack) -> Runner | None:
     """A sandbox for the round's programs, closed with the stack; None where answers are texts."""
     if stages.environment.answer_format == "text":
@@ -152,16 +141,24 @@ def _count_tokens(stages: Stages, asks: Sequence[Ask]) -> None:
                 run=stages.run,
                 round=stages.number,
                 part=shard.part,
-                columns=["num_tokens"],
+                columns=["num_tokens", "reused_from"],
             )
-            tokens = sum(rows.column("num_tokens").to_pylist())
-            stages.tokens[ask.purpose] = stages.tokens.get(ask.purpose, 0) + tokens
+            _add_tokens(stages, ask.purpose, rows)
+
+
+def _add_tokens(stages: Stages, purpose: str, rows: pa.Table) -> None:
+    """Count the tokens of samples; nobody generated those of reused ones."""
+    is_reused = rows.column("reused_from").is_valid()
+    for name, chosen in ((purpose, pc.invert(is_reused)), (f"{purpose}_reused", is_reused)):
+        tokens = pc.sum(rows.column("num_tokens").filter(chosen)).as_py() or 0
+        if tokens or name == purpose:
+            stages.tokens[name] = stages.tokens.get(name, 0) + tokens
 
 
 @task(name="sample shard", task_run_name="sample {shard.part}", cache_policy=NO_CACHE)
-def ask_shard(stages: Stages, shard: Shard, engine: Engine) -> Pace:
+def ask_shard(stages: Stages, shard: Shard, engine: KeptEngine) -> Pace:
     """Ask the engine about one shard; every finished problem is safe at once."""
-    pace = Pace()
+    pace = Pace(lambda: time.monotonic() - engine.opening_s)
     is_program = stages.environment.answer_format != "text"
     key = SampleKey(
         run=stages.run,

@@ -34,6 +34,7 @@ from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
+from tasks.serving import EarlierSamples, EngineKeeper
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
@@ -55,8 +56,9 @@ class Stages:
         incumbent: The promoted model, which answers.
         base: The run's first model.
         num_promoted: Rounds of the run that promoted a model so far.
+        engines: The round's engines; whoever makes a `Stages` closes them.
         seconds: Seconds by stage.
-        tokens: Generated tokens by stage.
+        tokens: Generated tokens by purpose, and those of reused samples.
         metrics: What stages measured, for `rounds.metrics`: judges, and what a draw rule saved.
         asked: What the stages asked so far, by their names and the judges'.
         is_estimated: Whether this process made the round's estimate.
@@ -78,6 +80,11 @@ class Stages:
         self.warehouse, self.recipe, self.config = warehouse, recipe, config
         self.environment, self.run, self.number = environment, run, number
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
+        spec = config.engine
+        earlier = EarlierSamples(warehouse, run=run, round=number) if spec.reuse else None
+        self.engines = EngineKeeper(
+            spec.name, spec.options, earlier=earlier, max_open=spec.max_open
+        )
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
         self.metrics: dict[str, dict[str, Any]] = {}

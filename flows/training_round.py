@@ -75,10 +75,11 @@ def training_round(
     if finished is not None:
         return finished
     stages = _open_stages(house, recipe, config, run, number, base_model)
-    if number == 0:
-        _measure_base(stages)
-    else:
-        _run_round(stages)
+    with stages.engines:
+        if number == 0:
+            _measure_base(stages)
+        else:
+            _run_round(stages)
     house.refresh_catalog()
     result = read_result(house, run, number)
     assert result is not None
@@ -136,6 +137,7 @@ def _run_round(stages: Stages) -> None:
         write_round(stages, None, "stopped", [], findings, metrics.to_dict())
         show(stages, "stopped", findings[0], findings)
         return
+    stages.engines.close()  # the trainer needs their memory
     with stages.clock("train"):
         frozen = freeze(stages, table)
         trained = train(stages, frozen)

@@ -2,8 +2,9 @@
 
 Field metadata:
     doc: what the column holds; the catalog shows it as the column's comment.
-    measured: "true" where a clock or a meter made the value. Two runs of the same work have the
-        same tables when all other columns are equal.
+    measured: "true" where a clock or a meter made the value, or where it says what was in the
+        warehouse before. Two runs of the same work have the same tables when all other columns are
+        equal.
     format: "json" for a string column that holds one JSON document.
     values: the allowed words, separated by "|".
 """
@@ -157,6 +158,20 @@ TABLES: Final[dict[str, pa.Schema]] = {
             null=True,
         ),
         _column("num_prompt_tokens", _INT, "Tokens of the prompt.", null=True),
+        _column(
+            "request_digest",
+            _STRING,
+            "Hash of what the engine was asked: weights, tokenizer, options, messages, parameters; "
+            "all that the completion follows from beside its seed.",
+            null=True,
+        ),
+        _column(
+            "reused_from",
+            _STRING,
+            "Sample of the same request that it is a copy of; null where it was drawn.",
+            null=True,
+            measured=True,
+        ),
         *_status("the engine"),
     ),
     "executions": _table(
@@ -331,7 +346,13 @@ TABLES: Final[dict[str, pa.Schema]] = {
             json=True,
         ),
         _column("seconds", _STRING, "Seconds per stage, as JSON.", json=True, measured=True),
-        _column("tokens", _STRING, "Tokens per stage, as JSON.", json=True),
+        _column(
+            "tokens",
+            _STRING,
+            "Generated tokens by purpose, as JSON; those of reused samples apart ('train_reused').",
+            json=True,
+            measured=True,
+        ),
         _column(
             "estimate",
             _STRING,

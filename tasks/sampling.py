@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage import Warehouse, content_id
-from tasks.engines import Completion, Engine, GenerationRequest, OnProgress
+from tasks.engines import Completion, Engine, GenerationRequest, OnProgress, request_digest
 from tasks.environments import Problem
 
 Purpose = Literal["train", "evaluate"]
@@ -113,7 +113,8 @@ def sample_groups(
     ]
     sampling = json.dumps(settings, sort_keys=True)
     for request, completions in engine.iterate(requests, on_progress, skip):
-        yield request.id, [_row(own, key, sampling, engine) for own in completions]
+        digest = request_digest(engine.fingerprint, request)
+        yield request.id, [_row(own, key, sampling, engine, digest) for own in completions]
 
 
 def sample_shard(
@@ -149,7 +150,7 @@ def sample_shard(
     """
     run, number = key.run, key.round
     identity = content_id(
-        "sampling", asdict(key), spec.model_dump(), seed, engine.name, engine.weight_hash
+        "sampling", asdict(key), spec.model_dump(), seed, engine.name, engine.fingerprint
     )
     with warehouse.journal("samples", run=run, round=number, part=part, identity=identity) as own:
         # Looked up under the journal's lock: another process may have finished it meanwhile.
@@ -171,7 +172,7 @@ def sample_shard(
 
 
 def _row(
-    completion: Completion, key: SampleKey, sampling: str, engine: Engine
+    completion: Completion, key: SampleKey, sampling: str, engine: Engine, digest: str
 ) -> dict[str, object]:
     identity = (key.run, key.round, completion.request_id, key.role, key.purpose)
     return {
@@ -181,12 +182,21 @@ def _row(
         "turn": 0,
         "index": completion.index,
         "sampling": sampling,
-        **completion_columns(completion, key, engine),
+        **completion_columns(completion, key, engine, digest),
     }
 
 
-def completion_columns(completion: Completion, key: SampleKey, engine: Engine) -> dict[str, object]:
-    """The columns of `samples` that do not depend on what was asked."""
+def completion_columns(
+    completion: Completion, key: SampleKey, engine: Engine, digest: str
+) -> dict[str, object]:
+    """The columns of `samples` that are the same for everything that is asked.
+
+    Args:
+        completion: What the engine gave.
+        key: What the samples have in common.
+        engine: Serves the policy.
+        digest: The request's.
+    """
     return {
         "role": key.role,
         "purpose": key.purpose,
@@ -203,6 +213,8 @@ def completion_columns(completion: Completion, key: SampleKey, engine: Engine) -
         "mean_entropy": completion.mean_entropy,
         "mean_self_certainty": completion.mean_self_certainty,
         "num_prompt_tokens": completion.num_prompt_tokens,
+        "request_digest": digest,
+        "reused_from": completion.reused_from,
         "status": "ok" if completion.error is None else "error",
         "error": completion.error,
     }

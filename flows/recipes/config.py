@@ -57,6 +57,18 @@ class EngineSpec(Settings):
     options: dict[str, OptionValue] = Field(
         default_factory=dict, description="The engine's own options, e.g. num_threads."
     )
+    reuse: bool = Field(
+        default=True,
+        description="Take samples that the same weights drew for the same request and seed in "
+        "another run of the warehouse, instead of drawing them again.",
+    )
+    max_open: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Models that are served at the same time, e.g. policy and judge; with 1, one "
+        "ends before the other starts.",
+    )
 
 
 class SandboxSpec(Settings):

@@ -8,9 +8,10 @@
 -- Columns
 --   step         0 for the object itself, then the distance from it
 --   relation     'self', 'sample' (of the prompt or execution), 'child sample' and 'child prompt'
---                (made from it), 'example', 'pair', 'label', 'rejection', 'trained' (the model of
---                the round whose training rows hold it, and models whose metrics name that round in
---                rows_by_round), 'descendant' (a model whose training started from such a model)
+--                (made from it, or a copy of it), 'example', 'pair', 'label', 'rejection', 'trained'
+--                (the model of the round whose training rows hold it, and models whose metrics name
+--                that round in rows_by_round), 'descendant' (a model whose training started from
+--                such a model)
 --   table_name, id, run, round   where the row is found
 --   name         role of a sample; environment of a prompt; in a training row 'chosen', 'rejected',
 --                'source' (the sample), 'prompt', 'score' or 'vote'; filter; check and version;
@@ -27,6 +28,8 @@ WITH RECURSIVE links AS (
     SELECT unnest(parent_ids) AS source_id, 'samples' AS table_name, id FROM samples
     UNION ALL
     SELECT prompt_id, 'samples', id FROM samples
+    UNION ALL
+    SELECT reused_from, 'samples', id FROM samples WHERE reused_from IS NOT NULL
     UNION ALL
     SELECT unnest(parent_ids), 'prompts', id FROM prompts
 ),

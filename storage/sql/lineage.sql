@@ -6,10 +6,11 @@
 -- Columns
 --   step         0 for the object itself, then the distance to it
 --   relation     'self', 'chosen sample', 'rejected sample', 'sample', 'voter', 'parent sample',
---                'execution', 'score', 'vote', 'other vote' (the losers of the prompt), 'prompt',
---                'parent prompt', 'policy', 'parent policy', 'filter decision' (about the object
---                or its samples), 'sibling rejected' (about other samples of the prompt in the same
---                round), 'round' (recipe and settings of the filters)
+--                'reused sample' (that a sample is a copy of), 'execution', 'score', 'vote', 'other
+--                vote' (the losers of the prompt), 'prompt', 'parent prompt', 'policy', 'parent
+--                policy', 'filter decision' (about the object or its samples), 'sibling rejected'
+--                (about other samples of the prompt in the same round), 'round' (recipe and settings
+--                of the filters)
 --   table_name, id, run, round   where the row is found
 --   name         role, check and version, backend, environment or recipe
 --   text         completion, stdout, problem or path of the model
@@ -178,9 +179,18 @@ steps AS (
         sampling, seed, NULL, NULL, NULL,
         json_object('purpose', purpose, 'turn', turn, 'index', "index", 'engine', engine,
             'num_tokens', num_tokens, 'finish_reason', finish_reason, 'status', status,
-            'error', error)
+            'error', error, 'reused_from', reused_from)
     FROM found_samples
     LEFT JOIN answers ON answers.sample_id = found_samples.id
+    UNION ALL
+    SELECT
+        min(found_samples.step) + 1, 'reused sample', 'samples', samples.id, samples.run,
+        samples.round, samples.role, samples.text, NULL, samples.mean_logprob, samples.policy_id,
+        samples.weight_hash, samples.sampling, samples.seed, NULL, NULL, NULL,
+        json_object('purpose', samples.purpose, 'engine', samples.engine)
+    FROM found_samples
+    JOIN samples ON samples.id = found_samples.reused_from
+    GROUP BY ALL
     UNION ALL
     SELECT
         CASE WHEN executions.id = object_id THEN 0 ELSE nearest.step + 1 END,

@@ -16,7 +16,7 @@ from tasks.ask.draw import next_draw
 from tasks.ask.parsers import Parsed, Reader, read
 from tasks.ask.sample import Chain, Sample, ask_seed, variables
 from tasks.ask.sources import AskedRow
-from tasks.engines import Completion, Engine, GenerationRequest
+from tasks.engines import Completion, Engine, GenerationRequest, request_digest
 from tasks.sampling import SampleKey, completion_columns
 
 SampleRow = Mapping[str, object]
@@ -109,8 +109,11 @@ class Machine:
             structure=link.structure,
         )
 
-    def rows(self, step: Step, completions: Sequence[Completion]) -> list[dict[str, object]]:
-        """The `samples` rows of a step's completions."""
+    def rows(
+        self, step: Step, request: GenerationRequest, completions: Sequence[Completion]
+    ) -> list[dict[str, object]]:
+        """The `samples` rows of the completions of a step's request."""
+        digest = request_digest(self._engine.fingerprint, request)
         key, sampling = self._keys[step.link], self._sampling[step.link]
         turn = self._chain.turn(step.link)
         parents = [*step.row.parent_ids, *(str(row["id"]) for row in step.path)]
@@ -127,7 +130,7 @@ class Machine:
                     "turn": turn,
                     "index": index,
                     "sampling": sampling,
-                    **completion_columns(completion, key, self._engine),
+                    **completion_columns(completion, key, self._engine, digest),
                 }
             )
         return rows

@@ -62,7 +62,7 @@ def ask_shard(
         "asking",
         {**asdict(key), "role": ""},
         [link.model_dump(mode="json", exclude={"over"}) for link in chain.links],
-        [chain.wave, seed, engine.name, engine.weight_hash],
+        [chain.wave, seed, engine.name, engine.fingerprint],
         None if reader is None else reader.version,
     )
     with warehouse.journal("samples", run=run, round=number, part=part, identity=identity) as own:
@@ -103,7 +103,7 @@ def _work(
         requests = [machine.request(step) for step in wave]
         for request, completions in engine.iterate(requests, None, done):
             step = steps[request.id]
-            journal.append(step.name, machine.rows(step, completions))
+            journal.append(step.name, machine.rows(step, request, completions))
             ready.add(machine.follow(step, journal.groups[step.name]))
             yield step
 

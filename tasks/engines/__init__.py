@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from tasks.engines.base import (
     Completion,
     Engine,
+    EngineOptions,
     FinishReason,
     GenerationRequest,
     Messages,
@@ -23,6 +24,7 @@ from tasks.engines.base import (
     TokenScores,
     failed,
 )
+from tasks.engines.fingerprint import fingerprint_of, request_digest
 from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.errors import OptionError, UnknownNameError
 
@@ -35,6 +37,7 @@ __all__ = [
     "ENGINES",
     "Completion",
     "Engine",
+    "EngineOptions",
     "FinishReason",
     "GenerationRequest",
     "Messages",
@@ -43,8 +46,10 @@ __all__ = [
     "TokenScores",
     "check_engine",
     "check_model_folder",
+    "engine_fingerprint",
     "failed",
     "open_engine",
+    "request_digest",
     "weight_hash",
 ]
 
@@ -99,7 +104,7 @@ ENGINES: dict[str, Callable[[str | Path, Options], Engine]] = {
     "vllm": _open_vllm,
     "openai": _open_openai,
 }
-_OPTIONS: dict[str, Callable[[Options], BaseModel]] = {
+_OPTIONS: dict[str, Callable[[Options], EngineOptions]] = {
     "transformers": _transformers_options,
     "vllm": _vllm_options,
     "openai": _openai_options,
@@ -150,3 +155,24 @@ def open_engine(name: str, model_path: str | Path, options: Options = None) -> E
     """
     check_engine(name, options)
     return ENGINES[name](model_path, options)
+
+
+def engine_fingerprint(
+    name: str, model_path: str | Path, weight_hash: str, options: Options = None
+) -> str:
+    """The fingerprint that an engine will have, without starting it.
+
+    Args:
+        name: A key of `ENGINES`.
+        model_path: The model's local folder.
+        weight_hash: Hash of its weights.
+        options: The engine's own options, as its options model or as a mapping.
+
+    Raises:
+        UnknownNameError: If there is no engine of that name.
+        MissingPackageError: If the engine's package is not installed.
+        OptionError: If an option is unknown or out of range.
+        ModelFolderError: If a file of the folder can't be read.
+    """
+    check_engine(name, options)
+    return fingerprint_of(name, model_path, weight_hash, _OPTIONS[name](options))

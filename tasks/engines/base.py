@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
 
 from tasks.errors import OptionError
 
@@ -13,6 +15,21 @@ Messages = list[dict[str, str]]
 FinishReason = Literal["stop", "length", "error"]
 # Called with (finished samples, all samples) of the running call.
 OnProgress = Callable[[int, int], None]
+
+
+class EngineOptions(BaseModel):
+    """The options of an engine, with what is known of their influence on completions.
+
+    Attributes:
+        SPEED_ONLY: Options that change how fast completions come and what they may cost, but not
+            what they say. All others tell completions apart: see `tasks.engines.fingerprint`.
+        PACKAGES: Packages whose versions tell completions apart; those installed count.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    SPEED_ONLY: ClassVar[frozenset[str]] = frozenset()
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,7 @@ class Completion:
             temperature. Source: Kang et al., "Scalable Best-of-N Selection for Large Language
             Models via Self-Certainty" (2502.18581), section 3.
         num_prompt_tokens: Tokens of the prompt.
+        reused_from: Id of the earlier sample that it is a copy of; None where it was drawn now.
         error: Why there is no sample, as "kind: what happened", e.g. "context_overflow: …"; None
             for a sample. An error is a state, never an empty answer.
     """
@@ -130,6 +148,7 @@ class Completion:
     mean_entropy: float | None = None
     mean_self_certainty: float | None = None
     num_prompt_tokens: int | None = None
+    reused_from: str | None = None
     error: str | None = None
 
 
@@ -167,11 +186,20 @@ class TokenScores:
 
 
 class Engine(Protocol):
-    """A served model. Use as a context manager: leaving it frees the model's memory."""
+    """A served model. Use as a context manager: leaving it frees the model's memory.
+
+    Attributes:
+        name: Its key in `tasks.engines.ENGINES`.
+        model_path: The model's folder.
+        weight_hash: Hash of the weights that it serves.
+        fingerprint: Hash of all that a completion follows from beside the request; see
+            `tasks.engines.fingerprint`.
+    """
 
     name: str
     model_path: str
     weight_hash: str
+    fingerprint: str
 
     def generate(
         self, requests: Sequence[GenerationRequest], on_progress: OnProgress | None = None

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tasks.engines.base import Completion, GenerationRequest, Messages, OnProgress, TokenScores
+from tasks.engines.fingerprint import fingerprint_of
 from tasks.engines.model_folder import check_model_folder, weight_hash
 from tasks.engines.openai_api.background import BackgroundLoop, Outlet
 from tasks.engines.openai_api.budget import Budget, Usage
@@ -67,6 +68,7 @@ class OpenAIEngine:
         try:
             self._start()
             self.weight_hash = self._served_hash()
+            self.fingerprint = fingerprint_of(self.name, self.model_path, self.weight_hash, options)
         except BaseException:
             self.close()
             raise

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tasks.engines.base import EngineOptions
 from tasks.engines.worker_engine import WorkerEngine
 
 
-class TransformersOptions(BaseModel):
-    """How the `transformers` engine uses the machine; none of it changes what is sampled."""
+class TransformersOptions(EngineOptions):
+    """How the `transformers` engine uses the machine.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    None of it changes what is sampled, up to the arithmetic of data type and device.
+    """
+
+    SPEED_ONLY: ClassVar = frozenset({"num_threads", "rows_per_batch", "tokens_per_batch"})
+    PACKAGES: ClassVar = ("transformers", "torch")
 
     num_threads: int = Field(2, ge=1, description="CPU threads of the engine's process")
     rows_per_batch: int = Field(256, ge=1, description="samples decoded together at most")

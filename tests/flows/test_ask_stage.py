@@ -100,6 +100,7 @@ def judged(base: Path, prefect_server: None, tmp_path_factory: pytest.TempPathFa
             assert stages.select(Selection("judge_pairs")) == "pairs"
             rule = Selection("best_by_score", {"check_name": "critique", "min_score": 1.0})
             assert stages.select_asked("correct", rule, role="critique") == "examples"
+            stages.engines.close()
         write_round(found[-1], None, "none", [], [], {})
 
     found: list[Stages] = []
@@ -205,7 +206,8 @@ def test_a_draw_rule_saves_samples_of_the_round(
         for name, changes in (("full", {}), ("early", {"draw": {"chunk": 2}})):
             settings = {"sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": 12}} | changes
             stages = found[name] = stages_in(tmp_path / name, base, **settings)
-            stages.sample(stages.config.prompts, stages.config.sampling)
+            with stages.engines:
+                stages.sample(stages.config.prompts, stages.config.sampling)
             stages.vote()
 
     found: dict[str, Stages] = {}
@@ -248,6 +250,7 @@ def test_a_stage_that_is_run_again_asks_about_the_rows_that_it_began_with(
             counts.append(
                 query(stages, "SELECT role, count(*) FROM samples GROUP BY ALL ORDER BY 1")
             )
+        stages.engines.close()
 
     counts: list[list[tuple[object, ...]]] = []
     run_in_flow(work)

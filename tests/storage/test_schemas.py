@@ -33,7 +33,9 @@ def test_measured_columns() -> None:
         "executions.wall_ms",
         "executions.cpu_ms",
         "executions.peak_memory_mib",
+        "samples.reused_from",
         "rounds.seconds",
+        "rounds.tokens",
         "rounds.estimate",
     }
 

