@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,12 +16,29 @@ from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
 from tasks.checks.shard import check_shard
 from tasks.engines import Engine
-from tasks.judging import MetaJudge, PairJudge, RubricJudge, aggregate, judge_statistics, nested
+from tasks.judging import (
+    MetaJudge,
+    PairJudge,
+    RubricJudge,
+    Target,
+    aggregate,
+    judge_statistics,
+    judgement_agreement,
+    nested,
+)
 from tasks.models import ModelRef
 from tasks.sampling import SampleKey
 
 if TYPE_CHECKING:
     from flows.stages import Stages
+
+
+class Asked(NamedTuple):
+    """What a stage of this round asked: enough to find its rows and questions again."""
+
+    name: str
+    chain: Chain
+    variables: Mapping[str, object] | None
 
 
 def ask(
@@ -54,8 +71,9 @@ def ask(
         EngineError: If the engine fails; what is finished stays safe.
     """
     chain = as_chain(what)
+    asked = stages.asked[name] = Asked(name, chain, variables)
     with ExitStack() as stack:
-        source = stack.enter_context(_rows(stages, chain, name, variables))
+        source = stack.enter_context(rows_of(stages, asked))
         chain.check(source.columns)
         if source.num_rows == 0:
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
@@ -93,21 +111,21 @@ def judge(
     for number, sample in enumerate(judge.asks()):
         name = f"{judge.name}-{number}-{sample.role}"
         ask(stages, sample, name, model=model, variables=judge.variables())
+        stages.asked[judge.name] = stages.asked[name]
     return put_together(stages, judge)
 
 
-def _rows(
-    stages: Stages, chain: Chain, name: str, variables: Mapping[str, object] | None
-) -> RowSource:
+def rows_of(stages: Stages, asked: Asked) -> RowSource:
+    """The rows that a stage asks about, the same whenever they are read."""
     return RowSource(
         stages.warehouse,
-        chain.links[0].over,
+        asked.chain.links[0].over,
         run=stages.run,
         round=stages.number,
-        variables=variables,
+        variables=asked.variables,
         allow_references=stages.recipe.allow_references,
         memory_gib=stages.config.selection.memory_gib,
-        keep=stages.warehouse.scratch_dir(stages.run, stages.number) / f"asked-{name}",
+        keep=stages.warehouse.scratch_dir(stages.run, stages.number) / f"asked-{asked.name}",
     )
 
 
@@ -190,3 +208,17 @@ def put_together(
     house, run, number = stages.warehouse, stages.run, stages.number
     aggregate(house, judge, run=run, round=number, memory_gib=memory_gib)
     return nested(judge_statistics(house, judge, run=run, round=number))
+
+
+@task(name="judgement agreement", cache_policy=NO_CACHE)
+def agree_with_target(stages: Stages, judge: RubricJudge, target: Target) -> int:
+    """Compare judgements with a target; doing it again writes the same rows."""
+    return judgement_agreement(
+        stages.warehouse,
+        judge,
+        target,
+        run=stages.run,
+        round=stages.number,
+        allow_references=stages.recipe.allow_references,
+        memory_gib=stages.config.selection.memory_gib,
+    )

@@ -86,8 +86,8 @@ def check_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> None:
     with hold_run(house, run):
         base = resolve_model(house, loop.base_model)
         check_same_settings(house, method, config, loop.base_model, run)
-        if config.reference == "fixed" and config.fixed_reference:
-            resolve_model(house, config.fixed_reference)
+        for named in config.other_models:
+            resolve_model(house, named)
         check_disk(house, base.path)
     if config.evaluation.num < config.gate.min_problems:
         typer.echo(

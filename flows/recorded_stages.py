@@ -86,6 +86,13 @@ class RecordedStages:
         self.calls.append(StageCall("select", about, (*dict.fromkeys(own), "rejections")))
         return own[0]
 
+    def select_asked(self, name: str, *selections: Selection, role: str = "") -> str:
+        """As `select`, of what was said in another stage."""
+        own = [selection_table(one) for one in selections]
+        about = f"{role or name} by {', '.join(one.name for one in selections)}"
+        self.calls.append(StageCall("select_asked", about, (*dict.fromkeys(own), "rejections")))
+        return own[0]
+
     def _recorder(self, name: str, tables: tuple[str, ...]) -> Callable[..., Any]:
         def stage(*args: object, **kwargs: object) -> Anything:
             words = [describe(value) for value in (*args, *kwargs.values())]

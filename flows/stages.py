@@ -9,18 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage
+from flows import ask_stage, reward_stage
 from flows.demonstration_stage import write_demonstrations
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
+from flows.select_asked import select_asked
 from flows.stage_tables import writes
 from storage import Warehouse, content_id
 from tasks.ask import Chain, Sample, draw_report
@@ -29,7 +30,7 @@ from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
-from tasks.judging import MetaJudge, PairJudge, RubricJudge
+from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
@@ -59,6 +60,7 @@ class Stages:
         seconds: Seconds by stage.
         tokens: Generated tokens by purpose, and those of reused samples.
         metrics: What stages measured, for `rounds.metrics`: judges, and what a draw rule saved.
+        asked: What the stages asked so far, by their names and the judges'.
         is_estimated: Whether this process made the round's estimate.
     """
 
@@ -86,7 +88,19 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
         self.metrics: dict[str, dict[str, Any]] = {}
+        self.asked: dict[str, ask_stage.Asked] = {}
         self.is_estimated = False
+
+    @property
+    def answer_role(self) -> str:
+        """The role of samples that answer a problem: `program` where they are run."""
+        return "answer" if self.environment.answer_format == "text" else "program"
+
+    @writes("prompts")
+    def draw(self, prompts: PromptSpec) -> None:
+        """Put train problems into the round without asking about them; `sample` finds the same."""
+        with self.clock("prompts"):
+            draw_problems(self, prompts)
 
     @writes("prompts", "samples", "executions", "scores")
     def sample(
@@ -132,6 +146,27 @@ class Stages:
             found = ask_stage.judge(self, judge, model=model)
         self.metrics.setdefault("judges", {})[judge.name] = found
 
+    @writes("scores")
+    def judgement_agreement(self, judge: RubricJudge, target: Target) -> None:
+        """Write how near every judgement of a judge is to a target, as <judge>_agreement."""
+        with self.clock(f"{judge.name}_agreement"):
+            ask_stage.agree_with_target(self, judge, target)
+
+    @writes("scores")
+    def implicit_reward(self, initial_model: str | None) -> None:
+        """Write what the incumbent prefers, as `reward`; see `flows.reward_stage`."""
+        with self.clock("reward"):
+            found = reward_stage.implicit_reward(self, initial_model)
+        self.metrics["rewards"] = {"reward": found._asdict()}
+
+    @writes("scores")
+    def consistent_rewards(
+        self, initial_model: str | None, mode: Literal["avg", "dyn"] = "avg"
+    ) -> None:
+        """Write rewards of two rounds' models and their agreement; see `flows.reward_stage`."""
+        with self.clock("reward"):
+            self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
+
     @writes("votes")
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
@@ -148,6 +183,16 @@ class Stages:
             if self.config.selection.dedup.methods:
                 drop_copies(self)
             report = select_rows(self, selections)
+        return "pairs" if report.selections[0].table == "pairs" else "examples"
+
+    @writes("rejections")  # and the table that the selections name
+    def select_asked(self, name: str, *selections: Selection, role: str = "") -> TrainingTable:
+        """Turn what was said in a stage of `ask` or `judge` into training rows.
+
+        Their prompt is what was asked; see `flows.select_asked`.
+        """
+        with self.clock("select"):
+            report = select_asked(self, name, selections, role)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
     @writes("examples", "rejections")

@@ -249,6 +249,18 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("weight", _DOUBLE, "Weight in the loss."),
         _column("margin", _DOUBLE, "Score of the chosen less that of the rejected sample."),
         _column("soft_label", _DOUBLE, "Probability that the chosen one is better, 0 to 1."),
+        _column(
+            "chosen_win_rate",
+            _DOUBLE,
+            "Probability that the chosen one beats a sample of the policy; null if unknown.",
+            null=True,
+        ),
+        _column(
+            "rejected_win_rate",
+            _DOUBLE,
+            "Probability that the rejected one beats a sample of the policy; null if unknown.",
+            null=True,
+        ),
         _column("chosen_sample_id", _STRING, "Sample that became the chosen completion."),
         _column("rejected_sample_id", _STRING, "Sample that became the rejected completion."),
         *_sources(),

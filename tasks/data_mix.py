@@ -24,6 +24,8 @@ from tasks.errors import DataFormatError
 TrainingTable = Literal["examples", "pairs", "labels"]
 MIX_QUERY = (Path(__file__).parent / "data_mix.sql").read_text(encoding="utf-8")
 _TEXT_COLUMNS = ("prompt", "completion", "chosen", "rejected", "label", "weight", "soft_label")
+# Only where they are known: the hash of rows without them is what it was before they existed.
+_WIN_RATES = ("chosen_win_rate", "rejected_win_rate")
 
 
 class MixSpec(BaseModel):
@@ -148,9 +150,12 @@ def snapshot_hash(rows: pa.Table) -> str:
     as they lie in the warehouse, ids included and in no order.
     """
     digest = hashlib.sha256()
-    columns = [name for name in _TEXT_COLUMNS if name in rows.column_names]
+    columns = [name for name in (*_TEXT_COLUMNS, *_WIN_RATES) if name in rows.column_names]
     for batch in rows.select(columns).to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
+            for name in _WIN_RATES:
+                if row.get(name) is None:
+                    row.pop(name, None)
             digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
             digest.update(b"\n")
     return digest.hexdigest()[:32]

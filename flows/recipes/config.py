@@ -207,6 +207,12 @@ class RecipeConfig(Settings):
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Decides every random choice.")
 
+    @property
+    def other_models(self) -> list[str]:
+        """Models beside the base that the settings name: they have to be there from the start."""
+        is_fixed = self.reference == "fixed" and self.fixed_reference is not None
+        return [str(self.fixed_reference)] if is_fixed else []
+
 
 class LoopSpec(Settings):
     """What a loop is: which run, how many rounds, from which model, into which warehouse."""

@@ -26,7 +26,8 @@ WITH RECURSIVE own AS (
         'pairs' AS table_name, id, run, round, prompt_id, sample_ids, vote_ids,
         chosen_sample_id AS chosen_id, rejected_sample_id AS rejected_id,
         chosen[-1].content AS text, NULL::VARCHAR AS label, margin AS value,
-        json_object('weight', weight, 'margin', margin, 'soft_label', soft_label) AS detail
+        json_object('weight', weight, 'margin', margin, 'soft_label', soft_label,
+            'chosen_win_rate', chosen_win_rate, 'rejected_win_rate', rejected_win_rate) AS detail
     FROM pairs WHERE id = object_id
     UNION ALL
     SELECT

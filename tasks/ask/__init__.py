@@ -4,6 +4,7 @@
 `parse_shard` turns what the parsers find into `scores`.
 """
 
+from tasks.ask.asked_messages import asked_messages, find_link, sampling_text
 from tasks.ask.draw import DrawRule, is_decided, next_draw
 from tasks.ask.draw_report import DrawReport, draw_report
 from tasks.ask.opinions import opinion_rows, parse_shard
@@ -29,11 +30,14 @@ __all__ = [
     "as_chain",
     "ask_seed",
     "ask_shard",
+    "asked_messages",
     "asked_row",
     "draw_report",
+    "find_link",
     "is_decided",
     "next_draw",
     "opinion_rows",
     "parse_shard",
     "read",
+    "sampling_text",
 ]

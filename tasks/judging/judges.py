@@ -45,6 +45,16 @@ class _Judge(BaseModel):
             "about": "parent",
         }
 
+    def _own_reference(self) -> Sample:
+        """The model's own greedy answer, to be shown beside what is judged."""
+        return Sample(
+            role="reference",
+            template="as_is",
+            n=1,
+            temperature=0.0,
+            max_new_tokens=self.max_new_tokens,
+        )
+
 
 class RubricJudge(_Judge):
     """Scores every answer of the round by a rubric, several times.
@@ -79,16 +89,7 @@ class RubricJudge(_Judge):
             check=self.judged_by,
             **self._settings(self.num_judgements),
         )
-        if self.reference != "own":
-            return (judgement,)
-        own = Sample(
-            role="reference",
-            template="as_is",
-            n=1,
-            temperature=0.0,
-            max_new_tokens=self.max_new_tokens,
-        )
-        return (own, judgement)
+        return (self._own_reference(), judgement) if self.reference == "own" else (judgement,)
 
     def variables(self) -> dict[str, object]:
         """Variables of the queries that give its rows."""
@@ -103,7 +104,8 @@ class RubricJudge(_Judge):
 class PairJudge(_Judge):
     """Compares the answers to a problem in both orders; an order that decides is no decision.
 
-    Source: position swap as in MT-Bench (2306.05685), win rates as in SPPO (2405.00675).
+    Source: position swap as in MT-Bench (2306.05685), win rates as in SPPO (2405.00675), the
+    model's own answer as a reference as in self-reference feedback (2406.11190).
     """
 
     kind: Literal["pair"] = "pair"
@@ -111,26 +113,30 @@ class PairJudge(_Judge):
     num_opponents: int = Field(
         default=0, ge=0, description="Answers that each one meets in a ring; 0: all."
     )
-    inconsistent: Literal["tie", "abstain"] = Field(
+    inconsistent: Literal["tie", "abstain", "mean"] = Field(
         default="tie",
-        description="What a pair is whose orders contradict each other: a tie, or no opinion.",
+        description="What a pair is whose orders contradict each other: a tie, no opinion, or the "
+        "mean of both like any other.",
+    )
+    reference: Literal["none", "own"] = Field(
+        default="none", description="Answer shown beside both: the model's own greedy one."
     )
     template: Template = Field(
         default_factory=lambda: Template.load("judge_pair"), description="The question."
     )
 
     def asks(self) -> tuple[Sample, ...]:
-        """The samples that it needs."""
-        return (
-            Sample(
-                role="judgement",
-                template=self.template,
-                over="pairs",
-                parser=ChoiceParser(),
-                check=self.judged_by,
-                **self._settings(self.num_judgements),
-            ),
+        """The samples that it needs, each after the one before is in the tables."""
+        is_own = self.reference == "own"
+        judgement = Sample(
+            role="judgement",
+            template=self.template,
+            over="pairs_with_own_reference" if is_own else "pairs",
+            parser=ChoiceParser(),
+            check=self.judged_by,
+            **self._settings(self.num_judgements),
         )
+        return (self._own_reference(), judgement) if is_own else (judgement,)
 
     def variables(self) -> dict[str, object]:
         """Variables of the query that gives its pairs."""

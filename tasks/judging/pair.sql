@@ -2,9 +2,10 @@
 --
 -- A judgement of [A, B] is about A. Each order's opinion is the mean of its judgements (1 for A, 0 for
 -- B, 0.5 for a tie); P(A beats B) is the mean of both orders' if they agree (label win, loss, tie).
--- Orders that contradict each other give the label 'inconsistent' and 0.5, or no value where
--- `inconsistent` is 'abstain'. Where an order has no readable judgement the pair has no value and
--- detail.failure = 'order_missing'; where the engine failed on all of it, the status is 'error'.
+-- Orders that contradict each other give the label 'inconsistent' and 0.5, no value where
+-- `inconsistent` is 'abstain', or the mean of both where it is 'mean'. Where an order has no readable
+-- judgement the pair has no value and detail.failure = 'order_missing'; where the engine failed on all
+-- of it, the status is 'error'.
 -- Every pair has two rows, one about each sample. A win rate is the mean over the pairs with a value.
 -- Reads scores. Gives the columns of `scores`, by check and sample.
 -- Parameters:
@@ -12,7 +13,7 @@ SET VARIABLE run = 'demo';               -- VARCHAR: the run
 SET VARIABLE round = 1;                  -- INTEGER: its round
 SET VARIABLE judge = 'judge';            -- VARCHAR: name of the judge
 SET VARIABLE judged_by = 'judge_order';  -- VARCHAR: check of the single judgements
-SET VARIABLE inconsistent = 'tie';       -- VARCHAR in {tie, abstain}: what contradicting orders are
+SET VARIABLE inconsistent = 'tie';       -- VARCHAR in {tie, abstain, mean}: what contradicting orders are
 
 WITH orders AS (
     SELECT
@@ -55,7 +56,8 @@ valued AS (
         *,
         CASE
             WHEN label = 'inconsistent' AND getvariable('inconsistent') = 'tie' THEN 0.5
-            WHEN label IN ('win', 'loss', 'tie') THEN (first + second) / 2
+            WHEN label IN ('win', 'loss', 'tie') OR getvariable('inconsistent') = 'mean'
+                THEN (first + second) / 2
         END AS value
     FROM decided
 ),

@@ -6,6 +6,7 @@ drew a sample (log-probability, entropy, self-certainty) is in `samples` and cos
 `drawn_scores` makes `scores` rows of it.
 """
 
+from tasks.measures.consistency import Consistency, rank_consistency
 from tasks.measures.drawn import drawn_scores
 from tasks.measures.log_ratio import POLICY, REFERENCE, join_log_ratio
 from tasks.measures.measure import Measure, Reading, Subject, measure_batch, version_of
@@ -22,6 +23,7 @@ from tasks.measures.run import measure_samples
 __all__ = [
     "POLICY",
     "REFERENCE",
+    "Consistency",
     "Entropy",
     "ForwardBackward",
     "Likelihood",
@@ -35,5 +37,6 @@ __all__ = [
     "join_log_ratio",
     "measure_batch",
     "measure_samples",
+    "rank_consistency",
     "version_of",
 ]

@@ -1,6 +1,8 @@
 -- First step of every selection: the samples that could become training rows, one row each.
 --
--- A candidate is a sample with purpose 'train' or 'imported' and role 'answer' or 'program'.
+-- A candidate is a sample with purpose 'train' or 'imported' and role 'answer' or 'program', or of
+-- another role and drawn as `sampling` says: a judgement, a critique, a refinement. Those of one
+-- question belong together: of one prompt, and one prompt with the same parents for other roles.
 -- `reason` says why a sample can't be used whatever the selection: it failed by our fault
 -- (sample_error, check_error), nobody looked for its answer (not_checked), the sandbox stopped its
 -- program (execution_<verdict>), or it has no answer (no_answer; an empty one is none).
@@ -22,6 +24,8 @@ SET VARIABLE run = 'demo';               -- VARCHAR: the run
 SET VARIABLE round = 1;                  -- INTEGER: its round
 SET VARIABLE seed = 0;                   -- INTEGER: decides which samples are picked
 SET VARIABLE use_references = FALSE;     -- BOOLEAN: whether the reference score may be used
+SET VARIABLE role = '';                  -- VARCHAR: role of candidates; empty: answer and program
+SET VARIABLE sampling = '';              -- VARCHAR: samples.sampling of those of another role
 
 CREATE OR REPLACE TEMP MACRO pick(id) AS md5_number_lower(id || ':' || getvariable('seed'));
 
@@ -52,7 +56,8 @@ dropped_before AS (
 drawn AS (
     SELECT
         hash(id) AS sample,
-        hash(prompt_id) AS prompt,
+        CASE WHEN getvariable('role') = '' THEN hash(prompt_id) ELSE hash(prompt_id, parent_ids) END
+            AS prompt,
         id AS sample_id,
         prompt_id,
         status,
@@ -63,7 +68,9 @@ drawn AS (
         END) AS text_key
     FROM samples
     WHERE run = getvariable('run') AND round = getvariable('round')
-      AND purpose IN ('train', 'imported') AND role IN ('answer', 'program')
+      AND purpose IN ('train', 'imported')
+      AND CASE WHEN getvariable('role') = '' THEN role IN ('answer', 'program')
+          ELSE role = getvariable('role') AND sampling = getvariable('sampling') END
 )
 SELECT
     s.sample,

@@ -6,8 +6,10 @@
 -- rho * max + (1 - rho) * min or less, the longest is rejected. With rho = 0 that is the highest
 -- against the lowest score (Self-Rewarding, arXiv 2401.10020). A prompt whose samples all have the
 -- same score is a tie and is dropped. There is one pair per prompt; its margin is the difference of
--- the two scores. A sample without an answer counts: a judge also reads open answers.
--- Reasons: few_judgements, no_counterpart, tie, middle_score, other_length; see pair_up.sql.
+-- the two scores. A pair whose chosen text is longer than max_chosen_length is none. A sample without
+-- an answer counts, and a program that failed: a judge reads open answers, and nothing but texts.
+-- Reasons: few_judgements, no_counterpart, tie, chosen_too_long, middle_score, other_length; see
+-- pair_up.sql.
 --
 -- Reads candidates, samples, scores. Writes the temporary table `judged`.
 -- Table: pairs
@@ -19,6 +21,7 @@
 SET VARIABLE check_name = 'judge';     -- VARCHAR: the check that holds the judgements
 SET VARIABLE min_judgements = 1;  -- INTEGER in [1, inf]: fewest judgements that a score rests on
 SET VARIABLE rho = 0.0;           -- DOUBLE in [0, 0.49]: width of both bands, as a share of the range
+SET VARIABLE max_chosen_length = 0;  -- INTEGER in [0, inf]: characters of a chosen text; 0: any
 SET VARIABLE max_pairs = 1;       -- INTEGER in [1, 1]: pairs of one prompt
 
 CREATE OR REPLACE TEMP TABLE judged AS
@@ -42,7 +45,8 @@ graded AS (
         l.length,
         pick(c.sample_id) AS pick,
         CASE
-            WHEN c.reason NOT IN ('no_answer', 'not_checked') THEN c.reason
+            WHEN c.reason NOT IN ('no_answer', 'not_checked')
+                AND NOT starts_with(c.reason, 'execution_') THEN c.reason
             WHEN coalesce(j.num_judgements, 0) < getvariable('min_judgements')
                 THEN 'few_judgements'
         END AS reason
@@ -77,7 +81,8 @@ placed AS (
 margins AS (
     SELECT
         prompt,
-        max(score) FILTER (is_chosen) - max(score) FILTER (is_rejected) AS margin
+        max(score) FILTER (is_chosen) - max(score) FILTER (is_rejected) AS margin,
+        max(length) FILTER (is_chosen) AS chosen_length
     FROM placed
     GROUP BY prompt
 )
@@ -90,6 +95,8 @@ SELECT
         WHEN g.reason IS NOT NULL THEN g.reason
         WHEN p.num_scored = 1 THEN 'no_counterpart'
         WHEN p.best - p.worst < 1e-9 THEN 'tie'
+        WHEN getvariable('max_chosen_length') > 0
+            AND m.chosen_length > getvariable('max_chosen_length') THEN 'chosen_too_long'
         WHEN p.is_chosen OR p.is_rejected THEN NULL
         WHEN p.is_top OR p.is_bottom THEN 'other_length'
         ELSE 'middle_score'

@@ -1,19 +1,25 @@
--- Last step of a selection of pairs: chosen and rejected samples of a prompt become pairs.
+-- Step of a selection of pairs: which chosen sample of a prompt meets which rejected one.
 --
 -- Both lists are in the order of `pick`. Pair i takes chosen[i mod c] and rejected[(i + i div L)
 -- mod r] with L = lcm(c, r): Iterative RPO's cycling of both lists, shifted by one whenever it
 -- would repeat itself, so that no pair comes twice. There are at most max_pairs of them.
--- A pair has the weight of its chosen sample, and its margin.
+-- A pair has the weight and the soft label (1 where `judged` has no such column) of its chosen
+-- sample, and its margin. Where `judged` has a column win_rate, the pair has both, its margin is
+-- their difference, and with soft_labels its soft label is sigmoid(margin): the policy's own
+-- samples are the opponents, as in DNO (arXiv 2404.03715, algorithm 1).
 -- Reasons added here: contradictory_text (the same text was judged both ways, as a program with
 -- random output can be), duplicate_text, no_counterpart, over_prompt_cap (in no pair).
 --
--- Reads judged (sample, side, weight, margin, reason), candidates, samples, scores, votes, prompts.
--- Writes the temporary tables `matches`, `decisions` (sample, reason: null for a sample that is
--- used) and `whole_pairs`, and the temporary view `selected` with the columns of `pairs`.
+-- Reads judged (sample, side, weight, margin, reason; soft_label, win_rate), candidates. Writes the
+-- temporary tables `matches` (chosen, rejected, weight, margin, soft_label, win rates) and `decisions`
+-- (sample, reason: null for a sample that is used).
+-- Before: pair_rows.sql
 -- Needs: sample, side, weight, margin, reason
 -- Parameters, besides run and round (candidates.sql) and max_pairs (the selection):
-SET VARIABLE filter = 'selection';  -- VARCHAR: the name of the selection
-SET VARIABLE check_name = '';            -- VARCHAR: a check that decided, beside answer and reference
+SET VARIABLE soft_labels = FALSE;  -- BOOLEAN: whether win rates make the soft label
+
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS soft_label DOUBLE;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS win_rate DOUBLE;
 
 CREATE OR REPLACE TEMP TABLE sides AS
 WITH usable AS (
@@ -24,6 +30,8 @@ WITH usable AS (
         j.side,
         j.weight,
         j.margin,
+        j.soft_label,
+        j.win_rate,
         pick(c.sample_id) AS pick
     FROM candidates AS c
     JOIN judged AS j ON j.sample = c.sample
@@ -52,6 +60,8 @@ SELECT
     side,
     weight,
     margin,
+    soft_label,
+    win_rate,
     reason,
     row_number() OVER (
         PARTITION BY prompt, side, reason IS NULL ORDER BY pick, sample
@@ -87,7 +97,14 @@ SELECT
     c.sample AS chosen,
     r.sample AS rejected,
     c.weight,
-    c.margin
+    coalesce(c.win_rate - r.win_rate, c.margin) AS margin,
+    CASE
+        WHEN getvariable('soft_labels') AND c.win_rate IS NOT NULL AND r.win_rate IS NOT NULL
+            THEN 1 / (1 + exp(r.win_rate - c.win_rate))
+        ELSE coalesce(c.soft_label, 1.0)
+    END AS soft_label,
+    c.win_rate AS chosen_win_rate,
+    r.win_rate AS rejected_win_rate
 FROM cells AS t
 JOIN sides AS c
     ON c.prompt = t.prompt AND c.place = t.chosen_place
@@ -116,82 +133,3 @@ sided AS (
 SELECT j.sample, coalesce(j.reason, s.reason) AS reason
 FROM judged AS j
 LEFT JOIN sided AS s ON s.sample = j.sample;
-
--- From here on rows carry texts, so each join of them is a statement of its own: DuckDB spills one
--- to disk, but several in one query hold more than the memory limit between them.
-CREATE OR REPLACE TEMP TABLE texts AS
-WITH used AS (
-    SELECT sample FROM decisions WHERE reason IS NULL
-),
-opinions AS (
-    SELECT
-        u.sample,
-        list(o.id ORDER BY o."check", o.id) AS score_ids,
-        max(o.label) FILTER (o."check" = 'answer') AS answer
-    FROM used AS u
-    JOIN scores AS o ON hash(o.sample_id) = u.sample
-    WHERE o.run = getvariable('run') AND o.round = getvariable('round')
-      AND (o."check" = 'answer'
-           OR o."check" = 'reference' AND getvariable('use_references')
-           OR o."check" = getvariable('check_name'))
-    GROUP BY u.sample
-),
-ballots AS (
-    SELECT id, prompt_id, answer
-    FROM votes
-    WHERE run = getvariable('run') AND round = getvariable('round')
-)
-SELECT
-    u.sample,
-    s.id,
-    s.prompt_id,
-    s.text,
-    coalesce(o.score_ids, []) AS score_ids,
-    list_filter([v.id], lambda x: x IS NOT NULL) AS vote_ids
-FROM used AS u
-JOIN samples AS s ON hash(s.id) = u.sample
-LEFT JOIN opinions AS o ON o.sample = u.sample
-LEFT JOIN ballots AS v ON v.prompt_id = s.prompt_id AND v.answer = o.answer
-WHERE s.run = getvariable('run') AND s.round = getvariable('round');
-
-CREATE OR REPLACE TEMP TABLE half_pairs AS
-SELECT m.rejected, m.weight, m.margin, c.* EXCLUDE (sample)
-FROM matches AS m
-JOIN texts AS c ON c.sample = m.chosen;
-
-CREATE OR REPLACE TEMP TABLE whole_pairs AS
-SELECT
-    c.* EXCLUDE (rejected, score_ids, vote_ids),
-    r.id AS rejected_id,
-    r.text AS rejected_text,
-    list_concat(c.score_ids, r.score_ids) AS score_ids,
-    list_concat(c.vote_ids, r.vote_ids) AS vote_ids
-FROM half_pairs AS c
-JOIN texts AS r ON r.sample = c.rejected;
-
-DROP TABLE texts;
-DROP TABLE half_pairs;
-
-CREATE OR REPLACE TEMP VIEW selected AS
-SELECT
-    'pair-' || left(sha256(json_array(
-        'pair', getvariable('run'), getvariable('round'), getvariable('filter'), c.id, rejected_id
-    )::VARCHAR), 20) AS id,
-    getvariable('run')::VARCHAR AS run,
-    getvariable('round')::INTEGER AS round,
-    c.prompt_id,
-    p.messages AS prompt,
-    [{'role': 'assistant', 'content': c.text}] AS chosen,
-    [{'role': 'assistant', 'content': c.rejected_text}] AS rejected,
-    c.weight,
-    c.margin,
-    1.0::DOUBLE AS soft_label,
-    c.id AS chosen_sample_id,
-    c.rejected_id AS rejected_sample_id,
-    [c.id, c.rejected_id] AS sample_ids,
-    c.score_ids,
-    c.vote_ids
-FROM whole_pairs AS c
-JOIN prompts AS p ON p.id = c.prompt_id
-WHERE p.run = getvariable('run') AND p.round = getvariable('round')
-ORDER BY c.prompt_id, c.id, c.rejected_id;

@@ -33,14 +33,22 @@ SELECTIONS = (
     "best_by_score",
     "best_worst",
     "judge_pairs",
+    "soft_pairs",
     "difficulty_balance",
+    "every_answer",
+    "win_rate_pairs",
+    "policy_pairs",
+    "contrast_pairs",
+    "vote_labels",
+    "reference_labels",
 )
 FILTERS = ("length_band", "curriculum_slice")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (
-    "its header needs the lines '-- Table: examples|pairs', '-- References: yes|no', "
-    "'-- Before: pick_examples.sql|pair_up.sql' and '-- Columns: ' with the columns of judged"
+    "its header needs the lines '-- Table: examples|pairs|labels', '-- References: yes|no', "
+    "'-- Before: pick_examples.sql|pair_up.sql|matched_pairs.sql|label_up.sql' and '-- Columns: ' "
+    "with the columns of judged"
 )
 _FILTER_HEADER = (
     "its header needs the lines '-- Table: candidates', '-- References: yes|no' and "
@@ -70,10 +78,10 @@ class Plan:
     Attributes:
         name: The selection's name.
         path: Its file.
-        table: `examples` or `pairs`; `candidates` for a filter.
+        table: `examples`, `pairs` or `labels`; `candidates` for a filter.
         writes: The temporary table that the rule writes: `judged`, or `dropped` for a filter.
         rule: The script that decides.
-        last: The script that makes training rows of what was decided; None for a filter.
+        steps: The scripts that make training rows of what was decided, in order; none for a filter.
         parameters: What was given, and the rule's own defaults.
     """
 
@@ -82,13 +90,13 @@ class Plan:
     table: str
     writes: str
     rule: SqlScript
-    last: SqlScript | None
+    steps: tuple[SqlScript, ...]
     parameters: Mapping[str, Value]
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The columns that the table which the rule writes has to have."""
-        return FILTER_COLUMNS if self.last is None else self.last.names("Needs")
+        return self.steps[0].names("Needs") if self.steps else FILTER_COLUMNS
 
 
 def plan_selections(selections: Sequence[Selection], allow_references: bool) -> list[Plan]:
@@ -134,16 +142,22 @@ def plan_filters(filters: Sequence[Selection], allow_references: bool) -> list[P
 def _plan_selection(selection: Selection, allow_references: bool) -> Plan:
     path, rule = _load("selection", selection, SELECTIONS)
     table = rule.properties.get("Table")
-    last = SCRIPTS.get(rule.properties.get("Before", "").removesuffix(".sql"))
+    steps = _steps(rule)
     if (
         table not in TRAINING_TABLES
-        or last is None
+        or not steps
         or rule.properties.get("References") not in ("yes", "no")
         or not rule.names("Columns")
     ):
         raise DataFormatError(f"{path}: {_HEADER}")
     parameters = _parameters("selection", selection, rule, allow_references)
-    return Plan(rule.name, path, table, "judged", rule, last, parameters)
+    return Plan(rule.name, path, table, "judged", rule, steps, parameters)
+
+
+def _steps(rule: SqlScript) -> tuple[SqlScript, ...]:
+    """The scripts that follow a rule: each names the next one under `Before`."""
+    step = SCRIPTS.get(rule.properties.get("Before", "").removesuffix(".sql"))
+    return () if step is None else (step, *_steps(step))
 
 
 def _plan_filter(selection: Selection, allow_references: bool) -> Plan:
@@ -155,7 +169,7 @@ def _plan_filter(selection: Selection, allow_references: bool) -> Plan:
     ):
         raise DataFormatError(f"{path}: {_FILTER_HEADER}")
     parameters = _parameters("filter", selection, rule, allow_references)
-    return Plan(rule.name, path, "candidates", "dropped", rule, None, parameters)
+    return Plan(rule.name, path, "candidates", "dropped", rule, (), parameters)
 
 
 def _load(kind: str, selection: Selection, known: tuple[str, ...]) -> tuple[Path, SqlScript]:

@@ -29,7 +29,7 @@ def check_selections(
         allow_references: Whether reference answers may be read.
 
     Returns:
-        The table that each selection makes, `examples` or `pairs`.
+        The table that each selection makes, `examples`, `pairs` or `labels`.
 
     Raises:
         UnknownNameError: There is no such selection, filter or parameter.
@@ -56,12 +56,17 @@ def check_selections(
 
 
 def find_candidates(
-    connection: duckdb.DuckDBPyConnection, place: Mapping[str, object], allow_references: bool
+    connection: duckdb.DuckDBPyConnection,
+    place: Mapping[str, object],
+    allow_references: bool,
+    *,
+    role: str = "",
+    sampling: str = "",
 ) -> None:
     """Make the tables `candidates` and `filtered`; hide references where they are not allowed."""
     if not allow_references:
         hide_references(connection)
-    values = {**place, "use_references": allow_references}
+    values = {**place, "use_references": allow_references, "role": role, "sampling": sampling}
     connection.execute(SCRIPTS["candidates"].bind(connection, values))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE filtered (sample UBIGINT, filter VARCHAR, reason VARCHAR)"
@@ -106,6 +111,8 @@ def run_rule(
     """
     # The rule's own defaults win over those of the shared last step.
     given = {**place, **plan.parameters, "filter": plan.name}
+    # Those of an earlier selection are not this one's.
+    connection.execute("DROP TABLE IF EXISTS matches")
     _execute(connection, plan, plan.rule, given)
     _check_columns(connection, plan)
     if count(connection, "count(*) FROM filtered"):
@@ -113,8 +120,8 @@ def run_rule(
         connection.execute(
             "UPDATE judged SET reason = f.reason FROM filtered AS f WHERE f.sample = judged.sample"
         )
-    assert plan.last is not None
-    _execute(connection, plan, plan.last, given)
+    for step in plan.steps:
+        _execute(connection, plan, step, given)
     _check_decisions(connection, plan)
 
 

@@ -6,12 +6,15 @@ never in both and never in neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from storage import TRAINING_TABLES, Warehouse
+from storage.schemas import MESSAGES
+from tasks.engines import Messages
 from tasks.errors import DataFormatError, OptionError
 from tasks.selection.plans import (
     SCRIPTS,
@@ -25,6 +28,28 @@ from tasks.selection.rules import count, find_candidates, run_filter, run_rule
 from tasks.sql_script import connect, write_query
 
 REJECTIONS_PART = "selection"
+# Rows about what a model was asked have that as their prompt, not the prompt of their problem.
+_ASKED = (
+    "SELECT s.* REPLACE (a.messages AS prompt) FROM selected AS s "
+    "JOIN asked AS a ON a.sample_id = s.sample_ids[1] ORDER BY s.id"
+)
+
+
+@dataclass(frozen=True)
+class AskedFor:
+    """Samples of another role than answers, to be selected from: what a stage asked for.
+
+    Attributes:
+        name: Names the parts that are written; one per stage.
+        role: The samples' role.
+        sampling: Their `samples.sampling`.
+        messages: Gives the messages that some of them answer, by sample id.
+    """
+
+    name: str
+    role: str
+    sampling: str
+    messages: Callable[[Sequence[str]], Mapping[str, Messages]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,7 @@ class Selected:
 
     Attributes:
         name: The selection, also the prefix of its parts in `table`.
-        table: `examples` or `pairs`.
+        table: `examples`, `pairs` or `labels`.
         num_rows: Training rows written.
         num_used: Samples that are in at least one of them.
         reasons: How many samples it left out, by reason.
@@ -73,6 +98,7 @@ def select(
     seed: int = 0,
     allow_references: bool = False,
     filters: Sequence[Selection] = (),
+    asked: AskedFor | None = None,
     memory_gib: float | None = None,
 ) -> SelectionReport:
     """Turn the samples of a round into training rows, and write why the others were left out.
@@ -89,6 +115,7 @@ def select(
         allow_references: Whether the recipe declares that it needs labels. If not, reference
             answers and scores against them are not even visible to the SQL.
         filters: What drops candidates before the selections, in order.
+        asked: Select from these samples instead of answers; they get parts of their own.
         memory_gib: Memory that DuckDB may use before it spills to disk; None for its default.
 
     Raises:
@@ -101,10 +128,12 @@ def select(
     """
     plans = plan_selections(selections, allow_references)
     drops = plan_filters(filters, allow_references)
-    _check_free(warehouse, [plan.name for plan in plans], run, round)
+    if asked is None:
+        _check_free(warehouse, [plan.name for plan in plans], run, round)
+    role, sampling = (asked.role, asked.sampling) if asked else ("", "")
     place: dict[str, object] = {"run": run, "round": round, "seed": seed}
     with connect(warehouse, memory_gib) as connection:
-        find_candidates(connection, place, allow_references)
+        find_candidates(connection, place, allow_references, role=role, sampling=sampling)
         num_candidates = _check_candidates(connection, run, round)
         for plan in drops:
             run_filter(connection, plan, place)
@@ -113,7 +142,7 @@ def select(
             "(position INTEGER, filter VARCHAR, sample UBIGINT, reason VARCHAR)"
         )
         made = [
-            _run_plan(warehouse, connection, plan, place, position)
+            _run_plan(warehouse, connection, plan, place, position, asked)
             for position, plan in enumerate(plans)
         ]
         connection.execute(SCRIPTS["rejections"].bind(connection, place))
@@ -124,7 +153,7 @@ def select(
             "rejections",
             run=run,
             round=round,
-            part=REJECTIONS_PART,
+            part=f"{REJECTIONS_PART}-{asked.name}" if asked else REJECTIONS_PART,
         )
         num_used = count(
             connection, "count(DISTINCT sample) FROM all_decisions WHERE reason IS NULL"
@@ -154,6 +183,7 @@ def _run_plan(
     plan: Plan,
     place: Mapping[str, object],
     position: int,
+    asked: AskedFor | None,
 ) -> Selected:
     run_rule(connection, plan, place)
     connection.execute(
@@ -163,17 +193,34 @@ def _run_plan(
     reasons = connection.execute(
         "SELECT reason, count(*) FROM decisions WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
     ).fetchall()
+    if asked is not None:
+        _find_messages(connection, asked)
     num_rows = write_query(
         warehouse,
         connection,
-        "FROM selected",
+        "FROM selected" if asked is None else _ASKED,
         plan.table,
         run=str(place["run"]),
         round=int(str(place["round"])),
-        part=plan.name,
+        part=plan.name if asked is None else f"{plan.name}-{asked.name}",
     )
     num_used = count(connection, "count(*) FROM decisions WHERE reason IS NULL")
     return Selected(plan.name, plan.table, num_rows, num_used, dict(reasons))
+
+
+def _find_messages(connection: duckdb.DuckDBPyConnection, asked: AskedFor) -> None:
+    """Make the table `asked`: what the samples of the selected rows answer."""
+    rows = connection.execute("SELECT DISTINCT sample_ids[1] FROM selected ORDER BY 1").fetchall()
+    found = asked.messages([row[0] for row in rows])
+    table = pa.table(
+        {
+            "sample_id": pa.array(found.keys(), pa.string()),
+            "messages": pa.array(found.values(), MESSAGES),
+        }
+    )
+    connection.register("given", table)
+    connection.execute("CREATE OR REPLACE TEMP TABLE asked AS FROM given")
+    connection.unregister("given")
 
 
 def _check_candidates(connection: duckdb.DuckDBPyConnection, run: str, round: int) -> int:

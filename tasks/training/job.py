@@ -22,7 +22,7 @@ class TrainingJob(BaseModel):
         data_hash: Hash of their training rows.
         start_from: Folder of the model that training starts with.
         start_hash: Its weight hash.
-        reference: Folder of DPO's reference model; None for SFT.
+        reference: Folder of the reference model of DPO or KTO; None for SFT.
         reference_hash: Its weight hash.
         work_dir: Checkpoints and the unfinished model.
         output_dir: The finished model's folder.

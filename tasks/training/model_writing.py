@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
-from trl import DPOTrainer, SFTTrainer
+from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from tasks.engines.model_folder import weight_hash
 from tasks.training.job import CARD_NAME, TrainingJob
 
 
 def write_model(
-    trainer: SFTTrainer | DPOTrainer, job: TrainingJob, folder: Path, metrics: dict[str, float]
+    trainer: SFTTrainer | DPOTrainer | KTOTrainer,
+    job: TrainingJob,
+    folder: Path,
+    metrics: dict[str, float],
 ) -> dict[str, Any]:
     """Write weights, config, tokenizer and `selfloom.json`; LoRA adapters are merged.
 

@@ -19,7 +19,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from trl import DPOConfig, SFTConfig
+from trl import DPOConfig, KTOConfig, SFTConfig
 
 from tasks.engines.chat_format import EncodedRow, encode_rows
 from tasks.errors import DataFormatError
@@ -32,11 +32,22 @@ from tasks.training.training_data import (
     planned_steps,
     read_training_rows,
 )
-from tasks.training.weighted_dpo import PairCollator, WeightedDPOTrainer, reference_logps
+from tasks.training.weighted_dpo import (
+    PAIR_COLUMNS,
+    PairCollator,
+    WeightedDPOTrainer,
+    reference_logps,
+)
+from tasks.training.weighted_kto import (
+    LabelCollator,
+    WeightedKTOTrainer,
+    with_mismatched,
+    with_reference,
+)
 from tasks.training.weighted_sft import ExampleCollator, WeightedSFTTrainer
 
 Report = Callable[[dict[str, float]], None]
-AnyTrainer = WeightedSFTTrainer | WeightedDPOTrainer
+AnyTrainer = WeightedSFTTrainer | WeightedDPOTrainer | WeightedKTOTrainer
 
 
 class _ReportProgress(TrainerCallback):
@@ -69,7 +80,7 @@ def build_trainer(job: TrainingJob, report: Report) -> AnyTrainer:
         DataFormatError: If the rows changed since the job was made, or none fits max_length.
     """
     spec = job.spec
-    rows = read_training_rows(spec.method, job.data_files)
+    rows = read_training_rows(spec.method, job.data_files, spec.needed_columns)
     if rows.data_hash != job.data_hash:
         raise DataFormatError(
             f"the rows of {job.data_files} have hash {rows.data_hash}, expected {job.data_hash}; "
@@ -78,8 +89,7 @@ def build_trainer(job: TrainingJob, report: Report) -> AnyTrainer:
     tokenizer = AutoTokenizer.from_pretrained(job.start_from, local_files_only=True)
     positions = needed_rows(rows.num_rows, spec)
     total = planned_steps(rows.num_rows, spec)
-    build = _build_sft if spec.method == "sft" else _build_dpo
-    trainer = build(job, rows, positions, total, tokenizer)
+    trainer = BUILDERS[spec.method](job, rows, positions, total, tokenizer)
     trainer.lr_schedule = spec.lr_schedule
     trainer.final_lr_share = spec.final_lr_share
     trainer.num_rows = len(positions)
@@ -139,21 +149,17 @@ def _build_dpo(
     pairs = [
         {
             **_pair(better, worse),
-            "weight": columns["weight"][position],
-            "soft_label": columns["soft_label"][position],
+            **{name: columns[name][position] for name in PAIR_COLUMNS},
         }
         for position, better, worse in zip(positions, chosen, rejected, strict=True)
         if len(better.prompt) < spec.max_length
     ]
     dataset = _dataset(pairs, spec)
     collator = PairCollator(pad_token_id=_pad_token(tokenizer), max_length=spec.max_length)
-    reference = _load(job.reference or job.start_from)
-    if torch.cuda.is_available():
-        torch.nn.Module.to(reference, torch.device("cuda"))
+    reference = _load_reference(job)
     # One pass over the rows costs less than a second forward pass in every step, and the
     # reference model's memory is free before training starts.
-    batch_size = max(1, spec.batch_size // spec.gradient_accumulation)
-    sums = reference_logps(reference, dataset, collator, batch_size)
+    sums = reference_logps(reference, dataset, collator, _part_size(spec))
     del reference
     dataset = dataset.add_column("ref_chosen_logps", sums[0])
     dataset = dataset.add_column("ref_rejected_logps", sums[1])
@@ -171,8 +177,62 @@ def _build_dpo(
         processing_class=tokenizer,
         peft_config=_lora(spec),
     )
-    trainer.nll_weight = spec.nll_weight
+    trainer.pair_loss, trainer.nll_weight = spec.dpo_loss, spec.nll_weight
     return trainer
+
+
+def _build_kto(
+    job: TrainingJob,
+    rows: TrainingRows,
+    positions: list[int],
+    total: int,
+    tokenizer: PreTrainedTokenizerBase,
+) -> WeightedKTOTrainer:
+    """A trainer on labeled completions, with the reference model's numbers computed beforehand."""
+    spec, columns = job.spec, rows.columns
+    encoded = encode_rows(
+        tokenizer,
+        [columns["prompt"][i] for i in positions],
+        [columns["completion"][i] for i in positions],
+    )
+    labeled: list[dict[str, Any]] = [
+        {
+            "prompt_ids": row.prompt,
+            "completion_ids": row.completion,
+            "label": columns["label"][position] == 1,
+            "weight": columns["weight"][position],
+        }
+        for position, row in zip(positions, encoded, strict=True)
+        if len(row.prompt) < spec.max_length
+    ]
+    collator = LabelCollator(pad_token_id=_pad_token(tokenizer), max_length=spec.max_length)
+    labeled = with_mismatched(labeled, _part_size(spec))
+    reference = _load_reference(job)
+    labeled = with_reference(reference, labeled, collator, _part_size(spec))
+    del reference
+    arguments = KTOConfig(
+        **_arguments(job, total),
+        max_length=spec.max_length,
+        beta=spec.beta,
+        precompute_ref_log_probs=True,
+    )
+    trainer = WeightedKTOTrainer(
+        model=_load(job.start_from),
+        args=arguments,
+        train_dataset=_dataset(labeled, spec),
+        data_collator=collator,
+        processing_class=tokenizer,
+        peft_config=_lora(spec),
+    )
+    trainer.good_weight, trainer.bad_weight = spec.desirable_weight, spec.undesirable_weight
+    return trainer
+
+
+BUILDERS: dict[str, Callable[..., AnyTrainer]] = {
+    "sft": _build_sft,
+    "dpo": _build_dpo,
+    "kto": _build_kto,
+}
 
 
 def _pair(chosen: EncodedRow, rejected: EncodedRow) -> dict[str, list[int]]:
@@ -186,12 +246,15 @@ def _pair(chosen: EncodedRow, rejected: EncodedRow) -> dict[str, list[int]]:
 
 
 def _arguments(job: TrainingJob, total: int) -> dict[str, Any]:
-    """The trainer arguments that both methods share."""
+    """The trainer arguments that all methods share."""
     spec = job.spec
+    # The library's own default is AdamW, fused where that is possible.
+    other = {} if spec.optimizer == "adamw" else {"optim": spec.optimizer}
     return {
+        **other,
         "output_dir": str(Path(job.work_dir) / "checkpoints"),
         "max_steps": total,
-        "per_device_train_batch_size": spec.batch_size // spec.gradient_accumulation,
+        "per_device_train_batch_size": _part_size(spec),
         "gradient_accumulation_steps": spec.gradient_accumulation,
         "learning_rate": spec.learning_rate,
         "warmup_steps": spec.warmup_steps,
@@ -233,6 +296,19 @@ def _load(path: str) -> PreTrainedModel:
         path, dtype=torch.float32, local_files_only=True
     )
     return model
+
+
+def _load_reference(job: TrainingJob) -> PreTrainedModel:
+    """The reference model, on the accelerator where there is one."""
+    reference = _load(job.reference or job.start_from)
+    if torch.cuda.is_available():
+        torch.nn.Module.to(reference, torch.device("cuda"))
+    return reference
+
+
+def _part_size(spec: TrainingSpec) -> int:
+    """Rows that are computed together."""
+    return max(1, spec.batch_size // spec.gradient_accumulation)
 
 
 def _pad_token(tokenizer: PreTrainedTokenizerBase) -> int:

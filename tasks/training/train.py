@@ -37,7 +37,8 @@ def train_model(
         spec: The settings.
         data_files: Parquet files with TRL's columns; see `read_training_rows`.
         start_from: Folder of the model to start with.
-        reference: Folder of DPO's reference model; None takes the start model. Not used by SFT.
+        reference: Folder of the reference model of DPO or KTO; None takes the start model. Not used
+            by SFT.
         output_dir: The new model's folder.
         on_progress: Called about a hundred times in a run.
 
@@ -93,14 +94,14 @@ def _make_job(
     start = check_model_folder(start_from)
     start_hash = weight_hash(start)
     other, other_hash = None, None
-    if spec.method == "dpo":
+    if spec.method != "sft":
         other = check_model_folder(reference) if reference is not None else start
         other_hash = start_hash if other == start else weight_hash(other)
     files = [str(Path(file).absolute()) for file in data_files]
     return TrainingJob(
         spec=spec,
         data_files=files,
-        data_hash=read_training_rows(spec.method, files).data_hash,
+        data_hash=read_training_rows(spec.method, files, spec.needed_columns).data_hash,
         start_from=str(start),
         start_hash=start_hash,
         reference=None if other is None else str(other),

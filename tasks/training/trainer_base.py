@@ -1,15 +1,16 @@
-"""What our SFT and DPO trainers share: rows that are ready, a schedule, and no side products."""
+"""What our trainers share: rows that are ready, a schedule, and no side products."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 
 
 class PreparedRowsTrainer(Trainer):
@@ -85,3 +86,27 @@ def lr_share(
     progress = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
     shape = 1 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
     return final_share + (1 - final_share) * shape
+
+
+def completion_logps(
+    model: PreTrainedModel, batch: Mapping[str, Any], prefix: str = ""
+) -> torch.Tensor:
+    """Sums of the token log-probabilities of a batch's completions.
+
+    Args:
+        model: The model that is asked; on any device.
+        batch: Of a TRL preference collator: input_ids, attention_mask and completion_mask, each
+            (sequences, tokens).
+        prefix: Before these names, e.g. `KL_`.
+
+    Returns:
+        (sequences,)
+    """
+    ids, attention, mask = (
+        batch[f"{prefix}{name}"].to(model.device)
+        for name in ("input_ids", "attention_mask", "completion_mask")
+    )
+    output = model(input_ids=ids, attention_mask=attention, use_cache=False)
+    logprobs = output.logits[:, :-1].float().log_softmax(dim=-1)
+    tokens: torch.Tensor = logprobs.gather(2, ids[:, 1:, None])[..., 0] * mask[:, 1:]
+    return tokens.sum(dim=1)

@@ -20,9 +20,19 @@ from tasks.training.spec import TrainingSpec
 _MESSAGE_COLUMNS = {
     "sft": ("prompt", "completion"),
     "dpo": ("prompt", "chosen", "rejected"),
+    "kto": ("prompt", "completion"),
 }
-# Number columns, all optional, with the value that changes nothing.
-_NUMBER_COLUMNS = {"sft": {"weight": 1.0}, "dpo": {"weight": 1.0, "soft_label": 1.0}}
+# Number columns, all optional, with the value that stands for null; None where nothing can.
+_NUMBER_COLUMNS: dict[str, dict[str, float | None]] = {
+    "sft": {"weight": 1.0},
+    "dpo": {
+        "weight": 1.0,
+        "soft_label": 1.0,
+        "chosen_win_rate": None,
+        "rejected_win_rate": None,
+    },
+    "kto": {"weight": 1.0, "label": None},
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,18 @@ class TrainingRows:
         return len(self.columns["prompt"])
 
 
-def read_training_rows(method: str, files: Sequence[str | Path]) -> TrainingRows:
+def read_training_rows(
+    method: str, files: Sequence[str | Path], needs: Sequence[str] = ()
+) -> TrainingRows:
     """The rows of all files, in the order of the files.
 
     Args:
-        method: `sft` (columns prompt, completion) or `dpo` (prompt, chosen, rejected), each a
-            list of messages; `weight` and, for dpo, `soft_label` are optional and null means 1.
+        method: `sft` (columns prompt, completion), `dpo` (prompt, chosen, rejected) or `kto`
+            (prompt, completion, and the boolean label), texts as lists of messages. `weight` and,
+            for dpo, `soft_label` are optional and null means 1; `chosen_win_rate` and
+            `rejected_win_rate` are optional too.
         files: Parquet files; other columns are ignored.
+        needs: Optional number columns that may not be null.
 
     Raises:
         SourceError: If a file can't be read.
@@ -69,7 +84,7 @@ def read_training_rows(method: str, files: Sequence[str | Path]) -> TrainingRows
         raise DataFormatError(
             f"no training rows in {len(files)} files; the selection kept nothing to train on"
         )
-    _check_numbers(columns, method)
+    _check_numbers(columns, method, needs)
     return TrainingRows(columns, _hash(columns))
 
 
@@ -132,15 +147,30 @@ def _append(columns: dict[str, list[Any]], table: pa.Table, method: str, file: s
         columns[name] += [default if value is None else float(value) for value in values]
 
 
-def _check_numbers(columns: dict[str, list[Any]], method: str) -> None:
-    """Refuse weights and soft labels that have no meaning."""
+def _check_numbers(columns: dict[str, list[Any]], method: str, needs: Sequence[str]) -> None:
+    """Refuse weights, labels and probabilities that have no meaning, and lack of needed ones."""
+    needed = {*needs, *(["label"] if method == "kto" else [])}
     for name in _NUMBER_COLUMNS[method]:
-        highest = 1.0 if name == "soft_label" else math.inf
+        highest = math.inf if name == "weight" else 1.0
         for position, value in enumerate(columns[name]):
-            if not 0 <= value <= highest or math.isinf(value):
+            if value is None:
+                if name in needed:
+                    raise DataFormatError(
+                        f"training row {position}: {name} is null, and this training needs it; "
+                        "take a selection that writes it (for win rates: win_rate_pairs)"
+                    )
+            elif not 0 <= value <= highest or math.isinf(value):
                 raise DataFormatError(
                     f"training row {position}: {name}={value}; expected a finite number "
-                    f"from 0 to {'1' if name == 'soft_label' else 'any'}"
+                    f"from 0 to {'any' if name == 'weight' else '1'}"
+                )
+    if "chosen_win_rate" in needs:
+        # Both say how sure a preference is; a loss that reads one would silently ignore the other.
+        for position, value in enumerate(columns["soft_label"]):
+            if value != 1:
+                raise DataFormatError(
+                    f"training row {position}: soft_label={value}, but this loss reads win rates "
+                    "instead; leave soft labels out of the selection"
                 )
 
 

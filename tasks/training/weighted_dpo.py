@@ -1,85 +1,57 @@
-"""DPO with a weight and a soft label per pair and a length-normalized likelihood term.
+"""DPO with a weight, soft label and win rates per pair and a length-normalized likelihood term.
 
-TRL's own DPO has none of the three: its label smoothing is one number for all pairs, and its
-`sft` term is a mean over the tokens of a batch, in which long completions count more.
+TRL's own DPO has none of them: its label smoothing is one number for all pairs, its `sppo_hard`
+knows no probabilities, and its `sft` term is a mean over the tokens of a batch, in which long
+completions count more.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from datasets import Dataset
 from transformers import PreTrainedModel
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from tasks.training.trainer_base import PreparedRowsTrainer
+from tasks.training.pair_losses import PairNumbers, pair_losses
+from tasks.training.spec import DpoLoss
+from tasks.training.trainer_base import PreparedRowsTrainer, completion_logps
 
-
-def weighted_dpo_loss(
-    chosen_logps: torch.Tensor,
-    rejected_logps: torch.Tensor,
-    ref_chosen_logps: torch.Tensor,
-    ref_rejected_logps: torch.Tensor,
-    chosen_lengths: torch.Tensor,
-    weight: torch.Tensor,
-    soft_label: torch.Tensor,
-    beta: float,
-    nll_weight: float,
-) -> torch.Tensor:
-    """The loss of each pair.
-
-    With m = beta * ((chosen - ref_chosen) - (rejected - ref_rejected)), soft label s, weight w:
-    `w * (-s * log sigmoid(m) - (1 - s) * log sigmoid(-m) - nll_weight * chosen / length)`.
-
-    Args:
-        chosen_logps: (pairs,) sum of the chosen completion's token log-probabilities.
-        rejected_logps: (pairs,) the same for the rejected completion.
-        ref_chosen_logps: (pairs,) the chosen one's under the reference model.
-        ref_rejected_logps: (pairs,) the rejected one's under the reference model.
-        chosen_lengths: (pairs,) number of tokens of the chosen completion.
-        weight: (pairs,) factor of the whole loss of a pair, at least 0.
-        soft_label: (pairs,) probability that chosen is the better one: 1 is plain DPO, 0 the
-            flipped pair, 0.5 asks for no difference.
-        beta: Strength of the pull to the reference model.
-        nll_weight: Weight alpha of the likelihood term.
-
-    Returns:
-        (pairs,)
-
-    Source:
-        DPO: Rafailov et al. 2023, eq. 7. Soft labels: conservative DPO (Mitchell 2023) and
-        CREAM (Wang et al. 2024, eq. 11). Likelihood term: Iterative RPO (Pang et al. 2024,
-        eq. 1). Weight: ScPO (Prasad et al. 2024, eq. 2).
-    """
-    margin = beta * ((chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps))
-    preference = -soft_label * F.logsigmoid(margin) - (1 - soft_label) * F.logsigmoid(-margin)
-    likelihood = -chosen_logps / chosen_lengths.clamp(min=1)
-    return weight * (preference + nll_weight * likelihood)
+# With the value that stands for a missing one.
+PAIR_COLUMNS = {
+    "weight": 1.0,
+    "soft_label": 1.0,
+    "chosen_win_rate": math.nan,
+    "rejected_win_rate": math.nan,
+}
 
 
 @dataclass
 class PairCollator(DataCollatorForPreference):
-    """TRL's batches of pairs, with the columns `weight` and `soft_label` (1 where missing)."""
+    """TRL's batches of pairs, with the columns of `PAIR_COLUMNS`."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """The batch as tensors; sequences (2 * pairs, tokens), chosen first; numbers (pairs,)."""
         batch: dict[str, Any] = super().torch_call(examples)
-        for name in ("weight", "soft_label"):
-            batch[name] = torch.tensor([float(row.get(name, 1.0)) for row in examples])
+        for name, default in PAIR_COLUMNS.items():
+            values = [row.get(name) for row in examples]
+            batch[name] = torch.tensor([default if v is None else float(v) for v in values])
         return batch
 
 
 class WeightedDPOTrainer(PreparedRowsTrainer, DPOTrainer):
-    """TRL's `DPOTrainer` with `weighted_dpo_loss`.
+    """TRL's `DPOTrainer` with `pair_losses`.
 
     Rows carry prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps (from
-    `reference_logps`), weight and soft_label, so no reference model is held while training.
+    `reference_logps`) and the columns of `PAIR_COLUMNS`, so no reference model is held while
+    training.
     """
 
+    pair_loss: DpoLoss = "sigmoid"
     nll_weight: float = 0.0
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
@@ -99,39 +71,32 @@ class WeightedDPOTrainer(PreparedRowsTrainer, DPOTrainer):
             fused_lm_head=True,
         )
         chosen, rejected = outputs.log_probs[:, -mask.shape[1] :].sum(dim=1).chunk(2)
-        chosen_lengths = mask.sum(dim=1).chunk(2)[0]
-        losses = weighted_dpo_loss(
+        lengths = mask.sum(dim=1).chunk(2)
+        pairs = PairNumbers(
             chosen,
             rejected,
             inputs["ref_chosen_logps"],
             inputs["ref_rejected_logps"],
-            chosen_lengths,
-            inputs["weight"],
-            inputs["soft_label"],
-            self.beta,
-            self.nll_weight,
+            *lengths,
+            **{name: inputs[name] for name in PAIR_COLUMNS},
         )
-        self._record(inputs, chosen.detach(), rejected.detach(), chosen_lengths)
+        losses = pair_losses(pairs, self.pair_loss, self.beta, self.nll_weight)
+        self._record(pairs)
         return losses.mean()
 
-    def _record(
-        self,
-        inputs: dict[str, Any],
-        chosen: torch.Tensor,
-        rejected: torch.Tensor,
-        chosen_lengths: torch.Tensor,
-    ) -> None:
+    def _record(self, pairs: PairNumbers) -> None:
         """Log both log-probabilities, not only the margin: DPO may lower both."""
-        chosen_rewards = self.beta * (chosen - inputs["ref_chosen_logps"])
-        rejected_rewards = self.beta * (rejected - inputs["ref_rejected_logps"])
+        chosen_rewards = self.beta * pairs.chosen_logratios.detach()
+        rejected_rewards = self.beta * pairs.rejected_logratios.detach()
+        chosen = pairs.chosen_logps.detach()
         values = {
             "logps/chosen": chosen,
-            "logps/rejected": rejected,
+            "logps/rejected": pairs.rejected_logps.detach(),
             "rewards/chosen": chosen_rewards,
             "rewards/rejected": rejected_rewards,
             "rewards/margins": chosen_rewards - rejected_rewards,
             "rewards/accuracies": (chosen_rewards > rejected_rewards).float(),
-            "nll/chosen": -chosen / chosen_lengths.clamp(min=1),
+            "nll/chosen": -chosen / pairs.chosen_lengths.clamp(min=1),
         }
         for name, value in values.items():
             self._log_mean(name, value)
@@ -161,16 +126,7 @@ def reference_logps(
     for start in range(0, len(order), batch_size):
         part = order[start : start + batch_size]
         batch = collator([rows[i] for i in part])
-        ids = batch["input_ids"].to(model.device)
-        mask = batch["completion_mask"].to(model.device)[:, 1:]
-        output = model(
-            input_ids=ids,
-            attention_mask=batch["attention_mask"].to(model.device),
-            use_cache=False,
-        )
-        logprobs = output.logits[:, :-1].float().log_softmax(dim=-1)
-        tokens = logprobs.gather(2, ids[:, 1:, None])[..., 0] * mask
-        chosen, rejected = tokens.sum(dim=1).chunk(2)
+        chosen, rejected = completion_logps(model, batch).chunk(2)
         for position, pair in zip(
             part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True
         ):

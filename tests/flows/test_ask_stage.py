@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from flows.errors import SettingError
 from flows.preflight import check_plan
 from flows.recipes import find_recipe
+from flows.select_asked import select_asked
 from flows.stages import ONE_AFTER_ANOTHER, Stages, draw_problems
 from flows.training_round import write_round
 from storage import Warehouse
@@ -97,6 +98,8 @@ def judged(base: Path, prefect_server: None, tmp_path_factory: pytest.TempPathFa
             stages.ask(Chain(links=(CRITIQUE, REFINE)), "correct", graded=("refinement",))
             stages.vote()
             assert stages.select(Selection("judge_pairs")) == "pairs"
+            rule = Selection("best_by_score", {"check_name": "critique", "min_score": 1.0})
+            assert stages.select_asked("correct", rule, role="critique") == "examples"
             stages.engines.close()
         write_round(found[-1], None, "none", [], [], {})
 
@@ -175,6 +178,25 @@ def test_refinements_follow_critiques_and_are_graded(judged: Stages) -> None:
     found = {label: counts for label, *counts in rows}
     assert found["no"][0] == found["no"][1] > 0 and found["yes"][1] == 0 < found["yes"][0]
     assert found["no"][2] == 1.0  # the model copies without a fault when it is not heated
+
+
+def test_a_critique_is_learned_with_what_it_was_asked(judged: Stages) -> None:
+    rows = query(
+        judged,
+        "SELECT e.prompt, c.text = e.completion[1].content, a.text, g.value "
+        "FROM examples AS e JOIN samples AS c ON c.id = e.sample_ids[1] "
+        "JOIN samples AS a ON a.id = c.parent_ids[1] "
+        "JOIN scores AS g ON g.sample_id = c.id AND g.\"check\" = 'critique'",
+    )
+    assert rows
+    for prompt, is_text, answer, verdict in rows:
+        assert prompt == [{"role": "user", "content": f"{answer[:1] or 0}="}]
+        assert is_text and verdict == 1.0
+    others = query(judged, "SELECT reason, count(*) FROM rejections WHERE row_id IN (SELECT id "
+                   "FROM samples WHERE role = 'critique') GROUP BY 1")  # fmt: skip
+    assert len(rows) + sum(count for _, count in others) == 48
+    with pytest.raises(SettingError, match="so far are judge-0-judgement, judge, "):
+        select_asked.fn(judged, "rephrase", [Selection("best_worst")])
 
 
 def test_a_draw_rule_saves_samples_of_the_round(

@@ -12,7 +12,16 @@ import pytest
 from storage import Warehouse, content_id
 from tasks.ask import RowSource, Sample, ask_shard, parse_shard
 from tasks.errors import TemplateError
-from tasks.judging import MetaJudge, PairJudge, RubricJudge, aggregate, judge_statistics, nested
+from tasks.judging import (
+    MetaJudge,
+    PairJudge,
+    RubricJudge,
+    Target,
+    aggregate,
+    judge_statistics,
+    judgement_agreement,
+    nested,
+)
 from tests.tasks.ask.scripted import KEY, Script, ScriptedEngine, all_rows, sums, write_problems
 
 PROBLEMS = sums(4)
@@ -168,7 +177,9 @@ def test_a_fair_pair_judge_is_consistent_and_ranks(house: Warehouse) -> None:
     assert found["reference_agreement"] == 1.0
 
 
-@pytest.mark.parametrize(("inconsistent", "value"), [("tie", 0.5), ("abstain", None)])
+@pytest.mark.parametrize(
+    ("inconsistent", "value"), [("tie", 0.5), ("abstain", None), ("mean", 0.5)]
+)
 def test_a_judge_that_likes_the_first_place_decides_nothing(
     house: Warehouse, inconsistent: str, value: float | None
 ) -> None:
@@ -183,6 +194,84 @@ def test_a_judge_that_likes_the_first_place_decides_nothing(
     found = nested(judge_statistics(house, judge, run="r", round=1))["all"]
     assert (found["swap_consistency"], found["first_share"]) == (0.0, 1.0)
     assert found["score_entropy"] == 0.0 and found["top_score_share"] == 1.0
+
+
+def test_contradicting_orders_count_by_their_shares(house: Warehouse) -> None:
+    """Two in three judgements like the first place: the mean of both orders is what is left."""
+    judge = PairJudge(name="soft", num_judgements=3, inconsistent="mean")
+
+    def script(question: str, seed: int) -> str:
+        a, b = compare(question)
+        likes = 3 if a > b else 2
+        return "[[A]]" if seed % 3 < likes else "[[B]]"
+
+    run_judge(house, judge, script)
+    for row in scores(house, "soft"):
+        first, second = row["detail"]["first"], row["detail"]["second"]
+        assert row["label"] == "inconsistent"
+        assert sorted([first, 1 - second]) == pytest.approx([2 / 3, 1.0])
+        assert row["value"] == pytest.approx((first + second) / 2)
+
+
+def test_a_pair_judge_sees_the_models_own_answer(house: Warehouse) -> None:
+    def script(question: str, seed: int) -> str:
+        if question.endswith("?"):
+            return "own answer"
+        assert "of its own:\nown answer\n" in question
+        a, b = compare(question)
+        return "[[A]]" if a > b else "[[B]]"
+
+    plain, seeing = PairJudge(name="plain"), PairJudge(name="seeing", reference="own")
+    run_judge(house, plain, lambda q, seed: "[[A]]" if compare(q)[0] > compare(q)[1] else "[[B]]")
+    engine = run_judge(house, seeing, script)
+    assert [request.temperature for request in engine.asked[:4]] == [0.0] * 4
+    rows = house.read("samples", run="r", round=1).to_pylist()
+    roles = {row["id"]: row["role"] for row in rows}
+    seen = [row["parent_ids"] for row in rows if len(row["parent_ids"]) == 3]
+    assert len(seen) == 4 * 12 and {roles[parents[2]] for parents in seen} == {"reference"}
+    values = [
+        {(row["sample_id"], row["detail"]["other"]): row["value"] for row in scores(house, name)}
+        for name in ("plain", "seeing")
+    ]
+    assert values[0] == values[1] and len(values[0]) == 4 * 12
+
+
+@pytest.mark.parametrize("target", ["majority", "mean", "reference"])
+def test_judgements_are_as_good_as_they_are_near_the_target(
+    house: Warehouse, target: Target
+) -> None:
+    def script(question: str, seed: int) -> str:
+        return f"Score: {(seed * 7 + quality(question.split('Response:')[1])) % 4}"
+
+    judge = RubricJudge(num_judgements=5, high=4.0)
+    run_judge(house, judge, script)
+    for _ in range(2):
+        written = judgement_agreement(
+            house, judge, target, run="r", round=1, allow_references=target == "reference"
+        )
+    said = scores(house, "judge")
+    marks = {row["sample_id"]: row["value"] for row in scores(house, "reference")}
+    found = {row["sample_id"]: row["value"] for row in scores(house, "judge_agreement")}
+    assert written == len(said) == len(found) == 16 * 5
+    for row in said:
+        own = [other["value"] for other in said if other["sample_id"] == row["sample_id"]]
+        top = Counter(own).most_common(2)
+        wanted = {
+            "majority": None if len(top) > 1 and top[0][1] == top[1][1] else top[0][0],
+            "mean": sum(own) / 5,
+            "reference": 4.0 * marks[row["sample_id"]],
+        }[target]
+        expected = None if wanted is None else pytest.approx(-abs(row["value"] - wanted))
+        assert found[row["detail"]["judgement"]] == expected
+
+
+def test_references_are_hidden_where_they_are_not_allowed(house: Warehouse) -> None:
+    judge = RubricJudge(num_judgements=2)
+    run_judge(house, judge, lambda question, seed: "Score: 2")
+    judgement_agreement(house, judge, "reference", run="r", round=1)
+    assert {row["detail"]["failure"] for row in scores(house, "judge_agreement")} == {
+        "no_reference"
+    }
 
 
 def test_a_pair_without_one_order_has_no_opinion(house: Warehouse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import duckdb
@@ -15,6 +16,7 @@ from tasks.checks.votes import VOTES, vote
 
 Row = dict[str, Any]
 RUN = "r"
+SCORED = ("judge", "win_rate", "similarity")  # checks that a sample's `scores` are written under
 
 
 class Drawn(NamedTuple):
@@ -27,6 +29,7 @@ class Drawn(NamedTuple):
     purpose: str = "train"
     scores: tuple[float, ...] = ()
     num_tokens: int = 1
+    policy: str = "m"
 
 
 def write_round(w: Warehouse, prompts: Sequence[Sequence[Drawn]]) -> None:
@@ -80,7 +83,7 @@ def tables_of(prompts: Sequence[Sequence[Drawn]]) -> dict[str, list[Row]]:
             sample = content_id("sample", p, i)
             tables["samples"].append(
                 {"id": sample, "prompt_id": prompt, "parent_ids": [], "role": "program",
-                 "purpose": one.purpose, "turn": 0, "index": i, "policy_id": "m",
+                 "purpose": one.purpose, "turn": 0, "index": i, "policy_id": one.policy,
                  "weight_hash": "h", "engine": "e", "sampling": "{}", "seed": 0, "text": one.text,
                  "num_tokens": one.num_tokens, "finish_reason": "stop", "status": "ok"}
             )  # fmt: skip
@@ -99,10 +102,10 @@ def tables_of(prompts: Sequence[Sequence[Drawn]]) -> dict[str, list[Row]]:
                      "label": one.answer if check == "answer" and not fault else None,
                      "value": float(one.is_right) if check == "reference" and not fault else None}
                 )  # fmt: skip
-            for number, value in enumerate(one.scores):
+            for check, (number, value) in product(SCORED, enumerate(one.scores)):
                 tables["scores"].append(
-                    {"id": content_id("score", sample, "judge", number), "sample_id": sample,
-                     "check": "judge", "version": str(number), "detail": "{}", "status": "ok",
+                    {"id": content_id("score", sample, check, number), "sample_id": sample,
+                     "check": check, "version": str(number), "detail": "{}", "status": "ok",
                      "label": None, "value": value}
                 )  # fmt: skip
     return tables

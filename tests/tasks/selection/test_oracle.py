@@ -30,6 +30,7 @@ DRAWN = st.builds(
     purpose=st.sampled_from(["train", "train", "train", "imported", "evaluate"]),
     scores=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=2).map(tuple),
     num_tokens=st.integers(1, 9),
+    policy=st.sampled_from(["m", "labelled", "other"]),
 )
 PROMPTS = st.lists(st.lists(DRAWN, max_size=8), min_size=1, max_size=4)
 
@@ -70,6 +71,11 @@ def useless(one: Drawn) -> str | None:
     if one.answer is None:
         return "no_answer" if one.verdict == "accepted" else f"execution_{one.verdict}"
     return None
+
+
+def is_judged(one: Drawn) -> bool:
+    """Whether a judge's word counts: it reads texts, whatever became of a program."""
+    return (useless(one) or "no_answer").startswith(("no_answer", "execution_"))
 
 
 def candidates(own: Sequence[Drawn]) -> list[int]:
@@ -221,7 +227,8 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
         scores = {
             i: fmean(own[i].scores)
             for i in candidates(own)
-            if own[i].scores and useless(own[i]) in (None, None if needs_answer else "no_answer")
+            if own[i].scores
+            and (useless(own[i]) is None or (not needs_answer and is_judged(own[i])))
         }
         sides = {}
         if scores and max(scores.values()) - min(scores.values()) > max(margin, 1e-9):
@@ -231,15 +238,21 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
 
 
 @settings(max_examples=20, deadline=None)
-@given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2))
-def test_judge_pairs(prompts: Prompts, rho: float, fewest: int) -> None:
-    _, rows = decide(prompts, "judge_pairs", rho=rho, min_judgements=fewest)
+@given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2), st.integers(0, 2))
+def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: int) -> None:
+    found, rows = decide(
+        prompts,
+        "judge_pairs",
+        rho=rho,
+        min_judgements=fewest,
+        max_chosen_length=longest_chosen,
+    )
     pairs = pairs_of(rows, prompts)
     for p, own in enumerate(prompts):
         scores = {
             i: fmean(own[i].scores)
             for i in candidates(own)
-            if len(own[i].scores) >= fewest and useless(own[i]) in (None, "no_answer")
+            if len(own[i].scores) >= fewest and is_judged(own[i])
         }
         sides = {}
         if scores and max(scores.values()) > min(scores.values()):
@@ -248,7 +261,10 @@ def test_judge_pairs(prompts: Prompts, rho: float, fewest: int) -> None:
             bottom = [i for i in scores if scores[i] <= low + rho * (high - low) + 1e-9]
             shortest = min(top, key=lambda i: (len(own[i].text), pick(p, i)))
             longest = min(bottom, key=lambda i: (-len(own[i].text), pick(p, i)))
-            sides = {shortest: "chosen", longest: "rejected"}
+            if longest_chosen and len(own[shortest].text) > longest_chosen:
+                assert {found[p, i] for i in scores} == {"chosen_too_long"}
+            else:
+                sides = {shortest: "chosen", longest: "rejected"}
         assert pairs[p] == pair_up(p, own, sides, 1)
 
 

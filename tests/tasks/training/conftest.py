@@ -20,9 +20,11 @@ def write_rows(tmp_path: Path) -> WriteRows:
         def messages(role: str) -> list[dict[str, str]]:
             return [{"role": role, "content": "".join(rng.choices("abc123 ", k=rng.randint(3, 9)))}]
 
-        names = ["completion"] if method == "sft" else ["chosen", "rejected"]
+        names = ["chosen", "rejected"] if method == "dpo" else ["completion"]
         table: dict[str, Any] = {"prompt": [messages("user") for _ in range(num)]}
         table |= {column: [messages("assistant") for _ in range(num)] for column in names}
+        if method == "kto":
+            table["label"] = [i % 3 > 0 for i in range(num)]
         file = tmp_path / f"{name}.parquet"
         pq.write_table(pa.table(table | columns), file)
         return file

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tasks.engines import weight_hash
 from tasks.errors import DataFormatError, ModelFolderError, TrainingError
 from tasks.training import TrainingSpec, train_model
+from tasks.training.run import build_trainer
 from tasks.training.train import _make_job
 from tasks.training.worker import run_job
 
@@ -104,7 +105,68 @@ def test_dpo_raises_the_chosen_over_the_rejected(tiny_smollm3, tiny_llama, write
     assert other["weight_hash"] != done["weight_hash"]
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_kto_parts_good_from_bad_rows(tiny_smollm3, tiny_llama, write_rows, tmp_path):
+    spec = make_spec(method="kto", steps=20, learning_rate=3e-3, optimizer="rmsprop")
+    done = train_here(spec, write_rows("kto"), tiny_smollm3, None, tmp_path / "model")
+    metrics = done["metrics"]
+    assert metrics["rewards_chosen_first"] == pytest.approx(0, abs=1e-4)
+    assert metrics["rewards_chosen_last"] > metrics["rewards_rejected_last"] + 0.1
+    other = train_here(spec, write_rows("kto"), tiny_smollm3, tiny_llama, tmp_path / "other")
+    assert abs(other["metrics"]["rewards_chosen_first"]) > 0.1
+    assert other["weight_hash"] != done["weight_hash"]
+
+
+def test_sppo_moves_both_log_ratios_to_their_targets(tiny_llama, write_rows, tmp_path):
+    rates = {"chosen_win_rate": [0.7] * 24, "rejected_win_rate": [0.2] * 24}
+    fields = {"method": "dpo", "dpo_loss": "sppo", "beta": 0.2, "learning_rate": 3e-3, "steps": 30}
+    file, spec = write_rows("dpo", **rates), make_spec(**fields)
+    metrics = train_here(spec, file, tiny_llama, None, tmp_path / "model")["metrics"]
+    # At the start both log-ratios are 0, and the targets are 1 and -1.5.
+    assert metrics["loss_first"] == pytest.approx((1.0**2 + 1.5**2) / 2, rel=1e-3)
+    assert metrics["loss_last"] < 0.5 * metrics["loss_first"]
+    with pytest.raises(DataFormatError, match="row 0: chosen_win_rate is null"):
+        train_model(spec, [write_rows("dpo")], tiny_llama, None, tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+def test_each_optimizer_takes_its_own_steps(tiny_llama, write_rows, tmp_path):
+    hashes = set()
+    for name in ("adamw", "rmsprop", "adafactor"):
+        spec = make_spec(optimizer=name, learning_rate=1e-3)
+        done = train_here(spec, write_rows("sft"), tiny_llama, None, tmp_path / name)
+        assert done["metrics"]["loss_last"] < done["metrics"]["loss_first"]
+        hashes.add(done["weight_hash"])
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
+def test_a_skipped_row_does_not_shift_the_others(tiny_llama, write_rows, tmp_path, method):
+    def messages(text: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": text}]
+
+    # Row 7 has no room for a completion; what belongs to the rows behind it stays with them.
+    prompts = [messages("x" * 60 if i == 7 else f"{i}?") for i in range(24)]
+    shares = [i / 24 for i in range(24)]
+    columns: dict[str, list[float]] = {"weight": [i / 2 for i in range(24)]}
+    if method == "dpo":
+        names = ("soft_label", "chosen_win_rate", "rejected_win_rate")
+        columns |= dict.fromkeys(names, shares)
+    file = write_rows(method, prompt=prompts, **columns)
+    spec = make_spec(method=method, max_length=40, checkpoint_every_steps=0)
+    job = _make_job(spec, [file], tiny_llama, None, tmp_path / "model")
+    trainer: Any = build_trainer(job, lambda report: None)
+    kept = [i for i in range(24) if i != 7]
+    for name, values in columns.items():
+        assert list(trainer.train_dataset[name]) == [values[i] for i in kept]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    ids = trainer.train_dataset["input_ids" if method == "sft" else "prompt_ids"]
+    texts = tokenizer.batch_decode(list(ids))
+    assert all(f"{i}?" in text for i, text in zip(kept, texts, strict=True))
+    if method == "kto":
+        assert list(trainer.train_dataset["label"]) == [i % 3 > 0 for i in kept]
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
 def test_adapters_are_merged_and_kept(tiny_llama, write_rows, tmp_path, method):
     spec = make_spec(method=method, lora_r=4, lora_alpha=16, learning_rate=2e-2)
     done = train_here(spec, write_rows(method), tiny_llama, None, tmp_path / "model")

@@ -57,6 +57,31 @@ def test_soft_labels_are_probabilities(write_rows):
         read_training_rows("dpo", [write_rows("dpo", soft_label=[1.5] * 24)])
 
 
+def test_win_rates_are_read_and_needed_only_where_a_loss_reads_them(write_rows):
+    half = [0.5] * 24
+    file = write_rows("dpo", chosen_win_rate=[0.9] * 24, rejected_win_rate=[None] * 24)
+    rows = read_training_rows("dpo", [file])
+    assert rows.columns["chosen_win_rate"] == [0.9] * 24
+    assert rows.columns["rejected_win_rate"] == [None] * 24
+    needs = TrainingSpec(method="dpo", dpo_loss="sppo").needed_columns
+    with pytest.raises(DataFormatError, match="row 0: rejected_win_rate is null"):
+        read_training_rows("dpo", [file], needs)
+    whole = {"chosen_win_rate": half, "rejected_win_rate": half}
+    assert read_training_rows("dpo", [write_rows("dpo", **whole)], needs).num_rows == 24
+    with pytest.raises(DataFormatError, match=r"row 2: soft_label=0\.7, but this loss reads win"):
+        soft = [1.0, None, 0.7] + [1.0] * 21
+        read_training_rows("dpo", [write_rows("dpo", soft_label=soft, **whole)], needs)
+    with pytest.raises(DataFormatError, match=r"chosen_win_rate=1\.5.*from 0 to 1"):
+        read_training_rows("dpo", [write_rows("dpo", chosen_win_rate=[1.5] * 24)])
+
+
+def test_labeled_rows_need_their_label(write_rows):
+    rows = read_training_rows("kto", [write_rows("kto")])
+    assert rows.columns["label"] == [float(i % 3 > 0) for i in range(24)]
+    with pytest.raises(DataFormatError, match="row 0: label is null"):
+        read_training_rows("kto", [write_rows("sft")])
+
+
 def test_nothing_to_train_on_is_an_error(write_rows):
     with pytest.raises(DataFormatError, match="no training rows"):
         read_training_rows("sft", [write_rows("sft", num=0)])

@@ -4,8 +4,6 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
@@ -13,51 +11,14 @@ from tasks.training.weighted_dpo import (
     PairCollator,
     WeightedDPOTrainer,
     reference_logps,
-    weighted_dpo_loss,
 )
 
-LOGPS = st.floats(-60, 0)
 PAIR: dict[str, Any] = {
     "prompt": [{"role": "user", "content": "12+3="}],
     "chosen": [{"role": "assistant", "content": "15"}],
     "rejected": [{"role": "assistant", "content": "I think 16"}],
 }
 OTHER: dict[str, Any] = PAIR | {"chosen": [{"role": "assistant", "content": "it is 15, sure"}]}
-
-
-def loss_of(numbers: list[float], length: int, weight: float, label: float) -> float:
-    """The loss of one pair at beta 0.3 and alpha 0.7, in double precision."""
-    a, b, c, d, e, f, g = (
-        torch.tensor([x], dtype=torch.float64) for x in (*numbers, length, weight, label)
-    )
-    return weighted_dpo_loss(a, b, c, d, e, f, g, beta=0.3, nll_weight=0.7).item()
-
-
-@given(
-    numbers=st.lists(LOGPS, min_size=4, max_size=4),
-    length=st.integers(1, 50),
-    weight=st.floats(0, 3),
-    label=st.floats(0, 1),
-)
-def test_the_loss_is_the_published_formula(numbers, length, weight, label):
-    chosen, rejected, ref_chosen, ref_rejected = numbers
-    margin = 0.3 * ((chosen - ref_chosen) - (rejected - ref_rejected))
-    right, wrong = math.log1p(math.exp(-margin)), math.log1p(math.exp(margin))
-    expected = weight * (label * right + (1 - label) * wrong - 0.7 * chosen / length)
-    assert loss_of(numbers, length, weight, label) == pytest.approx(expected, rel=1e-9, abs=1e-12)
-
-
-@given(numbers=st.lists(LOGPS, min_size=4, max_size=4))
-def test_a_soft_label_of_zero_is_the_flipped_pair(numbers):
-    chosen, rejected, ref_chosen, ref_rejected = (torch.tensor([x]) for x in numbers)
-    one, zero = torch.ones(1), torch.zeros(1)
-    flipped = weighted_dpo_loss(
-        rejected, chosen, ref_rejected, ref_chosen, one, one, one, beta=0.3, nll_weight=0
-    )
-    soft = weighted_dpo_loss(
-        chosen, rejected, ref_chosen, ref_rejected, one, one, zero, beta=0.3, nll_weight=0
-    )
-    assert torch.equal(flipped, soft)
 
 
 def encode(tokenizer: Any, rows: list[dict[str, Any]]) -> Dataset:
@@ -128,18 +89,21 @@ def reference(tiny_llama, tmp_path):
     return tmp_path / "reference"
 
 
+@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo", "hinge"])
 def test_plain_pairs_have_the_loss_and_gradient_of_the_stock_trainer(
-    tiny_llama, reference, tmp_path
+    tiny_llama, reference, tmp_path, loss_type
 ):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     stock: Any = DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(tiny_llama),
         ref_model=AutoModelForCausalLM.from_pretrained(reference),
-        args=make_arguments(tmp_path),
+        args=make_arguments(tmp_path, loss_type=[loss_type]),
         train_dataset=Dataset.from_list([PAIR, OTHER]),
         processing_class=tokenizer,
     )
     ours: Any = build(tiny_llama, reference, tmp_path)
+    ours.pair_loss = loss_type
+    at_start = {"sigmoid": math.log(2), "ipo": 1 / (2 * 0.4) ** 2, "hinge": 1.0}[loss_type]
     losses, gradients = [], []
     for trainer in (stock, ours):
         batch = trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
@@ -148,7 +112,7 @@ def test_plain_pairs_have_the_loss_and_gradient_of_the_stock_trainer(
         losses.append(loss.item())
         gradients.append([p.grad.clone() for p in trainer.model.parameters()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert abs(losses[0] - math.log(2)) > 0.01
+    assert abs(losses[0] - at_start) > 0.01
     for expected, found in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
 
@@ -179,3 +143,18 @@ def test_weights_labels_and_likelihood_of_a_batch(tiny_llama, reference, tmp_pat
         likelihood = -sums["chosen_ids", True] / len(row["chosen_ids"])
         expected.append(weight[i] * (preference + 1.5 * likelihood))
     assert loss.item() == pytest.approx(sum(expected) / 2, rel=1e-4)
+
+
+def test_win_rates_reach_the_loss(tiny_llama, reference, tmp_path):
+    rates = {"chosen_win_rate": [0.8, 0.9], "rejected_win_rate": [0.3, 0.1]}
+    trainer: Any = build(tiny_llama, reference, tmp_path, **rates)
+    trainer.pair_loss, rows = "sppo", list(trainer.train_dataset)
+    batch = trainer.data_collator(rows)
+    loss = trainer.compute_loss(trainer.model, batch)
+    sums = reference_logps(trainer.model, trainer.train_dataset, trainer.data_collator, 2)
+    expected = 0.0
+    for i, row in enumerate(rows):
+        for own, side in zip(sums, ("chosen", "rejected"), strict=True):
+            target = (row[f"{side}_win_rate"] - 0.5) / 0.4
+            expected += (own[i] - row[f"ref_{side}_logps"] - target) ** 2 / 2
+    assert loss.item() == pytest.approx(expected / 2, rel=1e-4)
