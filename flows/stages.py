@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage
+from flows import ask_stage, win_rate_stage
+from flows.labelled_stage import write_labelled
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
@@ -27,10 +28,11 @@ from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
 from tasks.environments import Environment, Problem
-from tasks.judging import MetaJudge, PairJudge, RubricJudge
+from tasks.judging import MetaJudge, PairJudge, RubricJudge, WinRateSpec
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
+from tasks.training.spec import TrainingSpec
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
@@ -45,7 +47,8 @@ class Stages:
     Attributes:
         warehouse: Where everything is written.
         recipe: The method.
-        config: Its settings.
+        run_config: The run's settings.
+        config: This round's: with the values that the run's schedule has for it.
         environment: Where problems come from.
         run: Name of the run.
         number: Number of the round.
@@ -71,7 +74,8 @@ class Stages:
         num_promoted: int,
     ) -> None:
         """Keep the round's context."""
-        self.warehouse, self.recipe, self.config = warehouse, recipe, config
+        self.warehouse, self.recipe = warehouse, recipe
+        self.run_config, self.config = config, config.for_round(number)
         self.environment, self.run, self.number = environment, run, number
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         self.seconds: dict[str, float] = {}
@@ -115,6 +119,40 @@ class Stages:
             found = ask_stage.judge(self, judge, model=model)
         self.metrics.setdefault("judges", {})[judge.name] = found
 
+    @writes("prompts", "samples", "executions", "scores")
+    def labelled(self, prompts: PromptSpec) -> None:
+        """Write the environment's solutions of the round's problems; see `flows.labelled_stage`."""
+        with self.clock("labelled"):
+            draw_problems(self, prompts)
+            write_labelled(self, prompts, problem_seed(self))
+
+    @writes("samples", "executions", "scores")
+    def sample_from(
+        self, model: ModelRef, prompts: PromptSpec, sampling: SamplingSpec, name: str
+    ) -> None:
+        """Ask another model about the round's problems; `name` begins the names of its parts."""
+        with self.clock(name):
+            answer(self, Ask("train", model, draw_problems(self, prompts), sampling, name))
+
+    @writes("samples", "scores")
+    def win_rates(self, spec: WinRateSpec) -> None:
+        """Compare the round's samples with each other; win rates are the check `win_rate`."""
+        if spec.judge is not None:
+            self.judge(spec.judge)
+        with self.clock("win rates"):
+            win_rate_stage.write_win_rates(self, spec)
+
+    @writes("scores")
+    def similarities(self) -> None:
+        """Compare samples with the labelled answers' texts: the check `similarity`."""
+        with self.clock("similarities"):
+            win_rate_stage.write_similarities(self)
+
+    @writes()
+    def train_by(self, training: TrainingSpec) -> None:
+        """Train this round by other settings than the recipe's `training`."""
+        self.config = self.config.model_copy(update={"training": training})
+
     @writes("votes")
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
@@ -131,7 +169,7 @@ class Stages:
             if self.config.selection.dedup.methods:
                 drop_copies(self)
             report = select_rows(self, selections)
-        return "pairs" if report.selections[0].table == "pairs" else "examples"
+        return cast(TrainingTable, report.selections[0].table)
 
     @writes("prompts", "examples")
     def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
@@ -153,10 +191,16 @@ class Stages:
 @task(name="draw problems", cache_policy=NO_CACHE)
 def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
     """The round's train problems, in the `prompts` table and in memory."""
-    seed = stages.config.seed * 1000 + stages.number
-    problems = stages.environment.problems("train", prompts.num, seed, prompts.difficulties)
+    problems = stages.environment.problems(
+        "train", prompts.num, problem_seed(stages), prompts.difficulties
+    )
     write_prompts(stages, problems, "train", stages.number)
     return problems
+
+
+def problem_seed(stages: Stages) -> int:
+    """The seed of a round's train problems: the same wherever they are drawn."""
+    return stages.config.seed * 1000 + stages.number
 
 
 @task(name="draw held-out problems", cache_policy=NO_CACHE)

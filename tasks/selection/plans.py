@@ -36,6 +36,7 @@ SELECTIONS = (
     "difficulty_balance",
     "win_rate_pairs",
     "policy_pairs",
+    "policy_examples",
     "contrast_pairs",
     "vote_labels",
     "reference_labels",
