@@ -132,8 +132,10 @@ def marked(function: Any) -> Any:
 @marked
 @pytest.mark.parametrize("name", ["sppo", "dno", "spo"])
 def test_two_rounds_of_win_rates(run_two_rounds: RunTwoRounds, name: str) -> None:
-    settings = {"min_margin": 0.05} if name == "dno" else {}
-    house = run_two_rounds(name, tables=CHECKED | {"votes"}, **settings)
+    settings: dict[str, Any] = {"min_margin": 0.05} if name == "dno" else {}
+    # RMSprop's first steps are ten times its learning rate.
+    training = {"learning_rate": 1e-6}
+    house = run_two_rounds(name, tables=CHECKED | {"votes"}, training=training, **settings)
     rows = query(
         house,
         "SELECT p.margin, p.chosen_win_rate AS won, p.rejected_win_rate AS lost, "
@@ -151,7 +153,7 @@ def test_two_rounds_of_win_rates(run_two_rounds: RunTwoRounds, name: str) -> Non
 @pytest.mark.parametrize("name", ["spin", "self_contrast"])
 def test_two_rounds_against_solutions(run_two_rounds: RunTwoRounds, name: str) -> None:
     sampling = {"n": 1} if name == "spin" else {"n": 6}
-    training = {"gradient_accumulation": 1}
+    training = {"gradient_accumulation": 1, "learning_rate": 1e-6}
     house = run_two_rounds(name, tables=CHECKED, sampling=sampling, training=training)
     pairs = query(
         house,
