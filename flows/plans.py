@@ -106,8 +106,10 @@ def import_run(file: Path) -> str:
 def _complaint(item: ErrorDetails, known: Sequence[str]) -> str:
     """What is wrong with one field, and the field that was probably meant."""
     path = ".".join(map(str, item["loc"]))
+    if not path:  # of several settings together; the message names them
+        return item["msg"].removeprefix("Value error, ")
     if item["type"] != "extra_forbidden":
-        return f"{path or 'settings'}: {item['msg']} (given: {item['input']!r:.60})"
+        return f"{path}: {item['msg']} (given: {item['input']!r:.60})"
     close = get_close_matches(path, known, n=1)
     return f"{path}: there is no such field{f' (did you mean {close[0]}?)' if close else ''}"
 

@@ -13,8 +13,10 @@ from storage import Warehouse, WarehouseFullError
 from tasks.engines import check_engine
 from tasks.environments import Environment, Problem, load_environment
 from tasks.errors import OptionError
+from tasks.labelled import solved_problems
 from tasks.selection import Selection, check_selections
 from tasks.sql_script import read_sql
+from tasks.training.spec import TABLE_OF_METHOD
 
 SPARE_MIB = 64  # tables, logs and DuckDB's spilling of a small round
 
@@ -30,17 +32,22 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
         SettingError: Settings contradict each other or the recipe, or ask for more problems than
             there are.
         UnknownNameError: The environment or engine, or an option of it, is unknown.
-        OptionError: The environment lacks references that are needed, or a parameter of a
-            selection is out of range.
+        OptionError: The environment lacks references or solutions that are needed, or a parameter
+            of a selection is out of range.
         ReferencesNotAllowedError: A selection reads references, and the recipe has no labels.
         DataFormatError: A selection's file can't run; the message names the column it lacks.
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
     """
-    _check_settings(recipe, config)
-    _check_selection(recipe, config)
+    num_rounds = max([1, *map(len, config.schedule.values())])
+    rounds = [config.for_round(number) for number in range(1, num_rounds + 1)]
+    for one in rounds:
+        _check_settings(recipe, one)
+        _check_selection(recipe, one)
     environment = check_evaluation(config)
-    train = _problems(environment, "train", "prompts", config.prompts)
-    if recipe.allow_references and any(problem.reference is None for problem in train):
+    train = [_problems(environment, "train", "prompts", one.prompts) for one in rounds]
+    if recipe.labels == "solutions":
+        solved_problems(environment, "train", 1, 0, config.prompts.difficulties)
+    if recipe.allow_references and any(p.reference is None for own in train for p in own):
         raise OptionError(
             f"recipe {recipe.name!r} needs the answers of train problems, but environment "
             f"{config.environment.name!r} has problems without one; map a reference column, or use "
@@ -146,7 +153,8 @@ def check_disk(warehouse: Warehouse, model_path: Path) -> None:
 
 def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
     method = recipe.config().training.method
-    if config.training.method != method:
+    # With a selection of the user's own, its table decides: see _check_selection.
+    if config.training.method != method and config.selection.rule is None:
         raise SettingError(
             f"training.method={config.training.method!r}: recipe {recipe.name!r} makes rows for "
             f"{method!r}; choose a recipe that trains by {config.training.method} "
@@ -158,7 +166,8 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
             "reference=fixed needs a model in fixed_reference, and nothing else uses it"
         )
     sampling = config.sampling
-    if sampling.n < 2 and (recipe.labels_from == "votes" or method == "dpo"):
+    compares = recipe.labels_from == "votes" or (method == "dpo" and recipe.labels_from != "none")
+    if sampling.n < 2 and compares:
         raise SettingError(
             f"sampling.n={sampling.n}: recipe {recipe.name!r} compares several samples of a "
             "problem; set sampling.n to 2 or more"
@@ -179,7 +188,7 @@ def _check_selection(recipe: Recipe, config: RecipeConfig) -> None:
     # Filters need a selection behind them; which one makes no difference to the check.
     rule = spec.rule.selection() if spec.rule else Selection("confident_majority")
     table = check_selections([rule], filters=filters, allow_references=recipe.allow_references)[0]
-    wanted = "pairs" if config.training.method == "dpo" else "examples"
+    wanted = TABLE_OF_METHOD[config.training.method]
     if spec.rule is not None and table != wanted:
         raise SettingError(
             f"selection.rule={spec.rule.name!r} makes {table}, but recipe {recipe.name!r} trains "

@@ -16,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, reward_stage
+from flows import ask_stage, reward_stage, win_rate_stage
 from flows.demonstration_stage import write_demonstrations
+from flows.labelled_stage import write_labelled
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
@@ -30,11 +31,12 @@ from tasks.data_mix import TrainingTable
 from tasks.dedup import DedupReport, dedup
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
-from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target
+from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
 from tasks.serving import EarlierSamples, EngineKeeper
+from tasks.training.spec import TrainingSpec
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
@@ -49,7 +51,8 @@ class Stages:
     Attributes:
         warehouse: Where everything is written.
         recipe: The method.
-        config: Its settings.
+        run_config: The run's settings.
+        config: This round's: with the values that the run's schedule has for it.
         environment: Where problems come from.
         run: Name of the run.
         number: Number of the round.
@@ -77,7 +80,8 @@ class Stages:
         num_promoted: int,
     ) -> None:
         """Keep the round's context."""
-        self.warehouse, self.recipe, self.config = warehouse, recipe, config
+        self.warehouse, self.recipe = warehouse, recipe
+        self.run_config, self.config = config, config.for_round(number)
         self.environment, self.run, self.number = environment, run, number
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         spec = config.engine
@@ -104,7 +108,12 @@ class Stages:
 
     @writes("prompts", "samples", "executions", "scores")
     def sample(
-        self, prompts: PromptSpec, sampling: SamplingSpec, *, model: ModelRef | None = None
+        self,
+        prompts: PromptSpec,
+        sampling: SamplingSpec,
+        *,
+        model: ModelRef | None = None,
+        name: str = "sample",
     ) -> None:
         """Draw train problems, ask a model, and check every answer while it goes on.
 
@@ -112,12 +121,13 @@ class Stages:
             prompts: Which problems.
             sampling: How answers are drawn.
             model: Whom to ask; None for the incumbent.
+            name: Begins the names of its parts; where a round samples twice, each has its own.
         """
         draw = self.config.draw
         with self.clock("prompts"):
             problems = draw_problems(self, prompts)
         with self.clock("sample and check"):
-            answer(self, Ask("train", model or self.incumbent, problems, sampling, "sample", draw))
+            answer(self, Ask("train", model or self.incumbent, problems, sampling, name, draw))
         if draw is not None:
             saved = draw_report(
                 self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
@@ -167,6 +177,32 @@ class Stages:
         with self.clock("reward"):
             self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
 
+    @writes("prompts", "samples", "executions", "scores")
+    def labelled(self, prompts: PromptSpec) -> None:
+        """Write the environment's solutions of the round's problems; see `flows.labelled_stage`."""
+        with self.clock("labelled"):
+            draw_problems(self, prompts)
+            write_labelled(self, prompts, problem_seed(self))
+
+    @writes("samples", "scores")
+    def win_rates(self, spec: WinRateSpec) -> None:
+        """Compare the round's samples with each other; win rates are the check `win_rate`."""
+        if spec.judge is not None:
+            self.judge(spec.judge)
+        with self.clock("win rates"):
+            win_rate_stage.write_win_rates(self, spec)
+
+    @writes("scores")
+    def similarities(self) -> None:
+        """Compare samples with the labelled answers' texts: the check `similarity`."""
+        with self.clock("similarities"):
+            win_rate_stage.write_similarities(self)
+
+    @writes()
+    def train_by(self, training: TrainingSpec) -> None:
+        """Train this round by other settings than the recipe's `training`."""
+        self.config = self.config.model_copy(update={"training": training})
+
     @writes("votes")
     def vote(self) -> None:
         """Count the answers of every problem; the whole distribution is kept."""
@@ -183,7 +219,7 @@ class Stages:
             if self.config.selection.dedup.methods:
                 drop_copies(self)
             report = select_rows(self, selections)
-        return "pairs" if report.selections[0].table == "pairs" else "examples"
+        return cast(TrainingTable, report.selections[0].table)
 
     @writes("rejections")  # and the table that the selections name
     def select_asked(self, name: str, *selections: Selection, role: str = "") -> TrainingTable:
@@ -193,7 +229,7 @@ class Stages:
         """
         with self.clock("select"):
             report = select_asked(self, name, selections, role)
-        return "pairs" if report.selections[0].table == "pairs" else "examples"
+        return cast(TrainingTable, report.selections[0].table)
 
     @writes("examples", "rejections")
     def demonstrate(self, *demonstrations: Demonstration) -> TrainingTable:
@@ -229,10 +265,16 @@ class Stages:
 @task(name="draw problems", cache_policy=NO_CACHE)
 def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
     """The round's train problems, in the `prompts` table and in memory."""
-    seed = stages.config.seed * 1000 + stages.number
-    problems = stages.environment.problems("train", prompts.num, seed, prompts.difficulties)
+    problems = stages.environment.problems(
+        "train", prompts.num, problem_seed(stages), prompts.difficulties
+    )
     write_prompts(stages, problems, "train", stages.number)
     return problems
+
+
+def problem_seed(stages: Stages) -> int:
+    """The seed of a round's train problems: the same wherever they are drawn."""
+    return stages.config.seed * 1000 + stages.number
 
 
 @task(name="draw held-out problems", cache_policy=NO_CACHE)

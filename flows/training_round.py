@@ -233,7 +233,7 @@ def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
     )
     start, reference = _start_model(stages), _reference_model(stages)
     check_weights(start)
-    if stages.config.training.method == "dpo":
+    if stages.config.training.method != "sft":
         check_weights(reference)
     with stage_progress(f"round {stages.number} train", "steps") as progress:
 
@@ -244,7 +244,7 @@ def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
             stages.config.training,
             [frozen.path],
             start.path,
-            reference.path if stages.config.training.method == "dpo" else None,
+            reference.path if stages.config.training.method != "sft" else None,
             stages.warehouse.model_path(f"{stages.run}-r{stages.number}"),
             follow,
         )
@@ -286,7 +286,7 @@ def write_model(
         "id": model.id,
         "parent_id": model.parent_id,
         "recipe": stages.recipe.name,
-        "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
+        "recipe_hash": stages.recipe.hash(stages.run_config, stages.base.weight_hash),
         "snapshot_hash": snapshot.snapshot_hash if snapshot else None,
         "path": path_in_tables(house, model.path),
         "weight_hash": model.weight_hash,
@@ -322,7 +322,7 @@ def write_round(
         "parent_model_id": stages.incumbent.id,
         "child_model_id": child.id if child else None,
         "recipe": stages.recipe.name,
-        "recipe_hash": stages.recipe.hash(stages.config, stages.base.weight_hash),
+        "recipe_hash": stages.recipe.hash(stages.run_config, stages.base.weight_hash),
         "config": stages.config.model_dump(mode="json"),
         "counts": _counts(stages),
         # Which SQL voted and selected; the texts of the user's own files are in the config.
@@ -338,7 +338,8 @@ def write_round(
 
 
 def _counts(stages: Stages) -> dict[str, int]:
-    tables = ("prompts", "samples", "executions", "scores", "votes", "examples", "pairs")
+    training = ("examples", "pairs", "labels")
+    tables = ("prompts", "samples", "executions", "scores", "votes", *training)
     return {
         name: stages.warehouse.read(
             name, run=stages.run, round=stages.number, columns=["id"]

@@ -5,10 +5,18 @@ Field descriptions are the help texts of the form in the Prefect UI.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from flows.recipes.schedule import (
+    Schedule,
+    complaints,
+    drop_overruled,
+    value_at,
+    values_of_round,
+    with_values,
+)
 from sandbox import Limits
 from tasks.ask import DrawRule
 from tasks.data_mix import MixSpec
@@ -173,7 +181,49 @@ class RecipeConfig(Settings):
         for name, field in cls.model_fields.items():
             if isinstance(filled.get(name), dict) and isinstance(field.default, BaseModel):
                 filled[name] = {**field.default.model_dump(), **filled[name]}
+        default = cls.model_construct()
+        if default.schedule or filled.get("schedule"):
+            filled["schedule"] = drop_overruled(filled, default)
         return filled
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        """Refuse a schedule that some round could not follow, or that contradicts a setting."""
+        wrong = list(complaints(self.schedule, self))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        default = type(self).model_construct()
+        for path, values in self.schedule.items():
+            now = value_at(self, path)
+            if now not in (values[0], value_at(default, path)):
+                raise ValueError(
+                    f"{path}={now!r}, but schedule.{path} begins with {values[0]!r}; give the "
+                    "value of round 1 in one place"
+                )
+        for number in range(1, max(map(len, self.schedule.values()), default=0) + 1):
+            try:
+                self.for_round(number)
+            except ValidationError as error:
+                lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+                raise ValueError(f"schedule, round {number}: {'; '.join(lines)}") from error
+        return self
+
+    def for_round(self, number: int) -> Self:
+        """The settings of one round: with what the schedule says of it, and no schedule.
+
+        Args:
+            number: The round; round 0 has the settings as they are.
+        """
+        changes = values_of_round(self.schedule, number)
+        if not changes:
+            return self
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        dumped = self.model_dump()
+        for path in changes:
+            group = path.partition(".")[0]
+            values[group] = dumped[group]
+        values = with_values(values, changes) | {"schedule": {}}
+        return type(self).model_validate(values)
 
     environment: EnvironmentSpec = EnvironmentSpec()
     prompts: PromptSpec = PromptSpec()
@@ -206,6 +256,12 @@ class RecipeConfig(Settings):
         default=200, ge=1, le=100_000, description="Problems per shard: the unit of resuming."
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Decides every random choice.")
+    schedule: Schedule = Field(
+        default_factory=dict,
+        description="Values per round for any setting, by its path, e.g. "
+        '{"sampling.temperature": [0.8, 0.8, 1.3]}; the last one holds for all rounds that '
+        "follow. A setting that is set itself holds for every round.",
+    )
 
     @property
     def other_models(self) -> list[str]:

@@ -5,9 +5,8 @@ term on the right one:
 
     loss = DPO(beta = 0.1, reference = M_t) + alpha * NLL(chosen) / |chosen|,  alpha = 1
 
-Differs from the paper: the step is not chosen on 1,000 held-out train rows (the gate decides), gold
-solutions are never added, and the temperature does not rise to 1.3 by itself: set it for later
-rounds when wrong samples run out (the report shows pairs per round).
+Differs from the paper: the step is not chosen on 1,000 held-out train rows (the gate decides), and
+gold solutions are never added.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from flows.recipes.config import RecipeConfig
 from flows.recipes.recipe import Recipe
+from flows.recipes.schedule import Schedule
 from flows.stages import Stages
 from tasks.data_mix import TrainingTable
 from tasks.sampling import SamplingSpec
@@ -27,6 +27,9 @@ class IterativeRPO(RecipeConfig):
     """Settings of Iterative RPO."""
 
     sampling: SamplingSpec = SamplingSpec(n=30, temperature=0.8)  # section 3.1, GSM8K
+    schedule: Schedule = Field(
+        default={"sampling.temperature": [0.8, 0.8, 1.3]}
+    )  # section 3.1: wrong samples run out
     max_pairs: int = Field(default=10, ge=1, description="Most pairs per problem.")  # 3.1, K
     unparsed_is_wrong: bool = Field(
         default=True, description="Whether a sample without an answer counts as wrong."

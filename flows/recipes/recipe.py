@@ -24,8 +24,9 @@ class Recipe:
         name: Its name in commands, tables and the UI.
         title: The paper's title.
         paper: arXiv id.
-        labels: What it needs: `none`, `answers` (references of train problems), or `seed answers`
-            (references of an easy slice that is shown once).
+        labels: What it needs: `none`, `answers` (references of train problems), `seed answers`
+            (references of an easy slice that is shown once), or `solutions` (completions that
+            solve train problems, as SFT sets have them; see `WithSolutions`).
         reported: Numbers that the paper reports.
         config: Its settings; defaults are the paper's.
         compose: Makes the round's training rows out of stages and names their table.
@@ -37,7 +38,7 @@ class Recipe:
     name: str
     title: str
     paper: str
-    labels: Literal["none", "answers", "seed answers"]
+    labels: Literal["none", "answers", "seed answers", "solutions"]
     reported: str
     config: type[RecipeConfig]
     compose: Callable[[Stages, Any], TrainingTable]

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from flows.recipes.config import RecipeConfig
 from flows.recipes.recipe import Recipe
+from flows.recipes.schedule import Schedule
 from flows.stages import Stages
 from tasks.data_mix import TrainingTable
 from tasks.sampling import SamplingSpec
@@ -29,7 +30,8 @@ class ScPO(RecipeConfig):
     sampling: SamplingSpec = SamplingSpec(n=8, temperature=0.7, top_p=0.9)  # section 3
     min_share: float = Field(
         default=0.5, ge=0, le=1, description="tau / k: smallest vote share of the chosen answer."
-    )  # section 3; 0.7 in the second round
+    )  # section 3
+    schedule: Schedule = Field(default={"min_share": [0.5, 0.7]})  # section 3, GSM8K
     max_pairs: int = Field(default=1, ge=1, description="Most pairs per problem.")
     training: TrainingSpec = TrainingSpec(
         method="dpo",

@@ -11,10 +11,17 @@ import inspect
 from collections.abc import Mapping
 from typing import cast
 
-from tasks.environments.base import Environment, Problem, problem_id
+from tasks.environments.base import Environment, Problem, WithSolutions, problem_id
 from tasks.errors import OptionError, UnknownNameError
 
-__all__ = ["ENVIRONMENTS", "Environment", "Problem", "load_environment", "problem_id"]
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "Problem",
+    "WithSolutions",
+    "load_environment",
+    "problem_id",
+]
 
 ENVIRONMENTS = {
     "word_problems": "tasks.environments.word_problems:WordProblems",

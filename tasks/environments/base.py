@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from tasks.errors import OptionError, UnknownNameError
 
@@ -69,6 +69,20 @@ class Environment(Protocol):
 
     def canonical(self, answer: str) -> str | None:
         """The form under which equal answers are equal texts; None for an empty answer."""
+
+
+@runtime_checkable
+class WithSolutions(Protocol):
+    """An environment that also knows how its problems are solved, not only their answers."""
+
+    def solved(
+        self,
+        split: str,
+        num: int | None = None,
+        seed: int = 0,
+        difficulties: Sequence[int] | None = None,
+    ) -> list[tuple[Problem, str]]:
+        """The same as `problems`, each with a completion that solves it."""
 
 
 def problem_id(environment: str, *parts: str | int) -> str:

@@ -173,6 +173,16 @@ class Functions:
             tasks += [pool.pop() for pool in pools.values() if pool]
         return [(self._problem(task, rng), task.solution) for task in tasks[:num]]
 
+    def solved(
+        self,
+        split: str,
+        num: int | None = None,
+        seed: int = 0,
+        difficulties: Sequence[int] | None = None,
+    ) -> list[tuple[Problem, str]]:
+        """The same as `problems`, each with a function that is right."""
+        return self.labelled(split, num, seed, difficulties)
+
     def parse_answer(self, text: str) -> str | None:
         """The program in a completion; None where there is nothing."""
         return extract_program(text).strip() or None

@@ -33,7 +33,7 @@ class GSM8K:
     """The `gsm8k` environment: `train` is the training file, `heldout` the test file.
 
     A problem's difficulty is the number of calculator annotations (`<<48/2=24>>`) in its worked
-    solution, at least 1; the solution itself is not handed out.
+    solution, at least 1; the solution itself is handed out by `solved` only.
 
     Args:
         path: A folder with train and test files (jsonl, parquet, ...), or a dataset repository.
@@ -70,6 +70,7 @@ class GSM8K:
         self._template, self._system = template, system
         self.num_bad_rows = 0
         self.bad_rows: list[BadRow] = []
+        self._solutions: dict[str, str] = {}
         problems = self._read(path, config, "train") + self._read(path, config, "heldout")
         self._set = ProblemSet(str(path), problems)
 
@@ -87,6 +88,17 @@ class GSM8K:
             OptionError: There are fewer than `num` problems.
         """
         return self._set.choose(split, num, seed, difficulties)
+
+    def solved(
+        self,
+        split: str,
+        num: int | None = None,
+        seed: int = 0,
+        difficulties: Sequence[int] | None = None,
+    ) -> list[tuple[Problem, str]]:
+        """The same as `problems`, each with its worked solution as the file has it."""
+        found = self.problems(split, num, seed, difficulties)
+        return [(problem, self._solutions[problem.id]) for problem in found]
 
     def parse_answer(self, text: str) -> str | None:
         """The raw answer behind the last `####`, `A:`, box or "The answer is"."""
@@ -137,8 +149,10 @@ class GSM8K:
         messages = [{"role": "user", "content": self._template.replace("{question}", question)}]
         if self._system is not None:
             messages.insert(0, {"role": "system", "content": self._system})
+        id = problem_id(self.name, prompt_key(messages))
+        self._solutions.setdefault(id, solution)  # of a prompt that comes twice the first counts
         return Problem(
-            id=problem_id(self.name, prompt_key(messages)),
+            id=id,
             messages=messages,
             reference=canonical_answer(reference.answer),
             difficulty=max(1, solution.count("<<")),

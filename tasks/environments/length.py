@@ -62,6 +62,17 @@ class DigitTask(ABC):
                 left[length] -= 1
         return [self._problem(prompt, length, split) for prompt, length in found.items()]
 
+    def solved(
+        self,
+        split: str,
+        num: int | None = None,
+        seed: int = 0,
+        difficulties: Sequence[int] | None = None,
+    ) -> list[tuple[Problem, str]]:
+        """The same as `problems`, each with its answer, which is all of a completion."""
+        found = self.problems(split, num, seed, difficulties)
+        return [(problem, problem.reference or "") for problem in found]
+
     def parse_answer(self, text: str) -> str | None:
         """The completion without surrounding space; None where nothing is left."""
         return text.strip() or None

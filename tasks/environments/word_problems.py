@@ -3,7 +3,8 @@
 A problem is a chain of steps over one running quantity. The question is rendered from a small
 grammar of phrasings; the model answers with a Python program and the *printed number* is the
 answer. The reference is that number, never a program: a recipe that trains on these problems
-has to find programs itself (ReST-EM, arXiv 2312.06585).
+has to find programs itself (ReST-EM, arXiv 2312.06585), unless it declares that it learns from
+solutions (SPIN, 2401.01335) and asks for them with `solved`.
 
 Train and held-out problems are disjoint by construction: a problem's split is a function of its
 equation (start value and operations), so no wording, name or item can carry one equation
@@ -190,7 +191,7 @@ def render(equation: Equation, rng: random.Random, *, tail_share: float | None =
 
 
 def program_for(equation: Equation) -> str:
-    """A program that prints the answer; used only to bootstrap the seed model, never by rounds."""
+    """A program that prints the answer; only `labelled` and `solved` hand it out."""
     lines = [f"x = {equation.start}"]
     lines += [f"x = x {SYMBOL[operation]} {operand}" for operation, operand in equation.steps]
     return "\n".join([*lines, "print(x)"])
@@ -217,6 +218,17 @@ class WordProblems:
         """
         rows = self._draw(split, num, seed, difficulties, tail_share=None)
         return [_problem(equation, question, split) for equation, question in rows]
+
+    def solved(
+        self,
+        split: str,
+        num: int | None = None,
+        seed: int = 0,
+        difficulties: Sequence[int] | None = None,
+    ) -> list[tuple[Problem, str]]:
+        """The same as `problems`, each with a program that prints the answer."""
+        rows = self._draw(split, num, seed, difficulties, tail_share=None)
+        return [(_problem(eq, question, split), program_for(eq)) for eq, question in rows]
 
     def labelled(
         self, num: int, seed: int, difficulties: Sequence[int], tail_share: float

@@ -38,6 +38,7 @@ SELECTIONS = (
     "every_answer",
     "win_rate_pairs",
     "policy_pairs",
+    "policy_examples",
     "contrast_pairs",
     "vote_labels",
     "reference_labels",

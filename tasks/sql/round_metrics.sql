@@ -16,6 +16,7 @@ drawn AS (
     FROM samples
     WHERE run = getvariable('run') AND round = getvariable('round')
       AND purpose IN ('train', 'imported') AND role IN ('answer', 'program')
+      AND engine <> 'labelled'  -- the environment's own solutions say nothing about the policy
 ),
 asked AS (
     SELECT DISTINCT prompt_id FROM drawn

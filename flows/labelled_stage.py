@@ -1,0 +1,51 @@
+"""Put the environment's own solutions into a round, checked like any sample."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.recipes.config import PromptSpec
+from flows.sample_stage import has_part, open_box, seal_parts
+from sandbox import Runner
+from tasks.checks.shard import check_shard
+from tasks.environments import Problem
+from tasks.labelled import LABELLED, labelled_rows, solved_problems
+
+if TYPE_CHECKING:
+    from flows.stages import Stages
+
+
+def write_labelled(stages: Stages, prompts: PromptSpec, seed: int) -> None:
+    """Write solutions of the round's train problems as samples of the policy `labelled`.
+
+    Args:
+        stages: The round.
+        prompts: Which problems; the same as those that the policy is asked.
+        seed: The seed that they were drawn with.
+
+    Raises:
+        OptionError: The environment has no solutions.
+    """
+    if has_part(stages, "scores", LABELLED):
+        seal_parts(stages, [LABELLED])
+        return
+    solved = solved_problems(stages.environment, "train", prompts.num, seed, prompts.difficulties)
+    with ExitStack() as stack:
+        check_labelled(stages, open_box(stages, stack), solved)
+    seal_parts(stages, [LABELLED])
+
+
+@task(name="check solutions", cache_policy=NO_CACHE, retries=2)
+def check_labelled(stages: Stages, box: Runner | None, solved: list[tuple[Problem, str]]) -> None:
+    """Write the solutions, run them where they are programs, and parse their answers."""
+    house, run, number = stages.warehouse, stages.run, stages.number
+    if not has_part(stages, "samples", LABELLED):
+        role = "answer" if stages.environment.answer_format == "text" else "program"
+        rows = labelled_rows(solved, role, run=run, round=number)
+        house.write_shard("samples", rows, run=run, round=number, part=LABELLED)
+    references = {problem.id: problem.reference for problem, _ in solved}
+    check_shard(house, stages.environment, box, references, run=run, round=number, part=LABELLED)
