@@ -7,7 +7,7 @@ again after a crash goes on where it stopped and ends with the same tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage
+from flows import ask_stage, prompt_stage
 from flows.demonstration_stage import write_demonstrations
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
@@ -31,6 +31,7 @@ from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
 from tasks.judging import MetaJudge, PairJudge, RubricJudge
 from tasks.models import ModelRef
+from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
 from tasks.serving import EarlierSamples, EngineKeeper
@@ -88,9 +89,51 @@ class Stages:
         self.metrics: dict[str, dict[str, Any]] = {}
         self.is_estimated = False
 
+    @writes("prompts")
+    def draw(self, prompts: PromptSpec) -> None:
+        """Put train problems into the round without asking about them; `sample` finds the same."""
+        with self.clock("prompts"):
+            draw_problems(self, prompts)
+
+    @writes("prompts")
+    def seeds(self, prompts: PromptSpec) -> None:
+        """Put the run's seed problems into round 0, the same for all rounds, to be shown."""
+        with self.clock("prompts"):
+            draw_seeds(self, prompts)
+
+    @writes("samples", "scores", "prompts", "rejections")
+    def make_prompts(
+        self,
+        asks: Sequence[Sample],
+        rules: PromptRules,
+        name: str,
+        *,
+        model: ModelRef | None = None,
+        variables: Mapping[str, object] | None = None,
+    ) -> None:
+        """Ask for questions; each becomes a prompt of the round, or a rejection with a reason.
+
+        Args:
+            asks: What to ask; several differ only in how completions are drawn.
+            rules: What a problem has to be.
+            name: Names the stage and its parts; no two stages of a round share one.
+            model: Whom to ask; None for the incumbent.
+            variables: Variables of the query that gives the rows, e.g. num_questions.
+        """
+        with self.clock(name):
+            made = prompt_stage.make_prompts(
+                self, asks, rules, name, model=model, variables=variables
+            )
+        self.metrics.setdefault("made_prompts", {})[name] = made.to_dict()
+
     @writes("prompts", "samples", "executions", "scores")
     def sample(
-        self, prompts: PromptSpec, sampling: SamplingSpec, *, model: ModelRef | None = None
+        self,
+        prompts: PromptSpec,
+        sampling: SamplingSpec,
+        *,
+        model: ModelRef | None = None,
+        of: prompt_stage.ProblemsOf = "environment",
     ) -> None:
         """Draw train problems, ask a model, and check every answer while it goes on.
 
@@ -98,12 +141,15 @@ class Stages:
             prompts: Which problems.
             sampling: How answers are drawn.
             model: Whom to ask; None for the incumbent.
+            of: Whose problems: the environment's, those that a model made in the round, or all.
         """
         draw = self.config.draw
         with self.clock("prompts"):
-            problems = draw_problems(self, prompts)
+            problems = [] if of == "made" else draw_problems(self, prompts)
+            problems += [] if of == "environment" else prompt_stage.made_problems(self)
         with self.clock("sample and check"):
-            answer(self, Ask("train", model or self.incumbent, problems, sampling, "sample", draw))
+            prefix = prompt_stage.PREFIXES[of]
+            answer(self, Ask("train", model or self.incumbent, problems, sampling, prefix, draw))
         if draw is not None:
             saved = draw_report(
                 self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
@@ -118,10 +164,11 @@ class Stages:
         *,
         model: ModelRef | None = None,
         graded: Collection[str] = (),
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Ask about rows of the round, once or in a chain; see `flows.ask_stage.ask`."""
         with self.clock(name):
-            ask_stage.ask(self, what, name, model=model, graded=graded)
+            ask_stage.ask(self, what, name, model=model, graded=graded, variables=variables)
 
     @writes("samples", "scores")
     def judge(
@@ -138,16 +185,22 @@ class Stages:
         with self.clock("vote"):
             count_votes(self)
 
+    @writes("scores")
+    def verify(self) -> None:
+        """Let the environment check answers to made problems: the scores `verified`."""
+        with self.clock("verify"):
+            prompt_stage.verify(self)
+
     @writes("rejections")  # and the table that the selections name
-    def select(self, *selections: Selection) -> TrainingTable:
+    def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> TrainingTable:
         """Turn samples into training rows; returns the table that holds them.
 
-        The settings can put another selection in their place, and filters and dedup before it.
+        The settings can put another selection in their place, and more filters and dedup before it.
         """
         with self.clock("select"):
             if self.config.selection.dedup.methods:
                 drop_copies(self)
-            report = select_rows(self, selections)
+            report = select_rows(self, selections, filters)
         return "pairs" if report.selections[0].table == "pairs" else "examples"
 
     @writes("examples", "rejections")
@@ -188,6 +241,14 @@ def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
     problems = stages.environment.problems("train", prompts.num, seed, prompts.difficulties)
     write_prompts(stages, problems, "train", stages.number)
     return problems
+
+
+@task(name="draw seeds", cache_policy=NO_CACHE)
+def draw_seeds(stages: Stages, prompts: PromptSpec) -> None:
+    """The run's seed problems, written in round 0."""
+    seed, levels = stages.config.seed, prompts.difficulties
+    problems = stages.environment.problems("train", prompts.num, seed, levels)
+    write_prompts(stages, problems, "seeds", 0)
 
 
 @task(name="draw held-out problems", cache_policy=NO_CACHE)
@@ -231,7 +292,9 @@ def count_votes(stages: Stages) -> None:
 
 
 @task(name="select", cache_policy=NO_CACHE)
-def select_rows(stages: Stages, selections: Sequence[Selection]) -> SelectionReport:
+def select_rows(
+    stages: Stages, selections: Sequence[Selection], filters: Sequence[Selection]
+) -> SelectionReport:
     """Run the selections; doing it again writes the same rows."""
     spec = stages.config.selection
     return select(
@@ -241,7 +304,7 @@ def select_rows(stages: Stages, selections: Sequence[Selection]) -> SelectionRep
         round=stages.number,
         seed=stages.config.seed,
         allow_references=stages.recipe.allow_references,
-        filters=[one.selection() for one in spec.filters],
+        filters=[*filters, *(one.selection() for one in spec.filters)],
         memory_gib=spec.memory_gib,
     )
 

@@ -11,10 +11,18 @@ import inspect
 from collections.abc import Mapping
 from typing import cast
 
-from tasks.environments.base import Environment, Problem, problem_id
+from tasks.environments.base import Environment, Problem, Solver, problem_id, wrapping
 from tasks.errors import OptionError, UnknownNameError
 
-__all__ = ["ENVIRONMENTS", "Environment", "Problem", "load_environment", "problem_id"]
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "Problem",
+    "Solver",
+    "load_environment",
+    "problem_id",
+    "wrapping",
+]
 
 ENVIRONMENTS = {
     "word_problems": "tasks.environments.word_problems:WordProblems",

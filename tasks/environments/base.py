@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from tasks.errors import OptionError, UnknownNameError
 
@@ -69,6 +69,24 @@ class Environment(Protocol):
 
     def canonical(self, answer: str) -> str | None:
         """The form under which equal answers are equal texts; None for an empty answer."""
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """An environment that can work out problems which it did not pose."""
+
+    def solve(self, problem: str) -> str | None:
+        """The right answer to a problem's text; None where it is no problem of this kind."""
+
+
+def wrapping(environment: Environment) -> dict[str, str]:
+    """What an environment puts before and behind every question: question_head, question_tail.
+
+    An environment that puts something there has it as `question_template`, with `{question}`.
+    """
+    template = str(getattr(environment, "question_template", "{question}"))
+    head, _, tail = template.partition("{question}")
+    return {"question_head": head, "question_tail": tail}
 
 
 def problem_id(environment: str, *parts: str | int) -> str:

@@ -34,8 +34,11 @@ SELECTIONS = (
     "best_worst",
     "judge_pairs",
     "difficulty_balance",
+    "every_answer",
+    "solved",
+    "lengthened",
 )
-FILTERS = ("length_band", "curriculum_slice")
+FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (
