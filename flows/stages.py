@@ -218,10 +218,10 @@ class Stages:
         return self.select()
 
     @writes("prompts", "examples")
-    def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
+    def seed_examples(self, num: int, difficulties: Sequence[int] | None) -> None:
         """Write labelled examples of an easy slice, once per run, for replay."""
         with self.clock("prompts"):
-            write_seed_examples(self, num, list(difficulties))
+            write_seed_examples(self, num, None if difficulties is None else list(difficulties))
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:
@@ -323,7 +323,7 @@ def drop_copies(stages: Stages) -> DedupReport:
 
 
 @task(name="seed examples", cache_policy=NO_CACHE)
-def write_seed_examples(stages: Stages, num: int, difficulties: list[int]) -> None:
+def write_seed_examples(stages: Stages, num: int, difficulties: list[int] | None) -> None:
     """Write labelled examples into round 0; their reference is the completion."""
     place: dict[str, object] = {"run": stages.run, "round": 0, "part": "seed"}
     if stages.warehouse.has("examples", **place):  # type: ignore[arg-type]

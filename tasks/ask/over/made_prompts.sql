@@ -1,9 +1,10 @@
 -- The problems of the round that a model made.
--- Variable: made_by (the stage that made them; all of them where it is null).
+-- Variables: made_by (the stage that made them) and depth (how often something was made of a given
+-- problem); all of them where these are null.
 -- question_head and question_tail are what the environment puts around every question; the stage
 -- sets them.
--- Columns: prompt_id, messages, problem (the question), difficulty, depth, made_by, constants (of the
--- question that they were made by, a JSON text)
+-- Columns: prompt_id, messages, problem (the question), difficulty, depth, made_by, kind (the
+-- constant of that name of the question that they were made by)
 SELECT
     id AS prompt_id,
     messages,
@@ -19,8 +20,10 @@ SELECT
     difficulty,
     (metadata ->> '$.depth')::INTEGER AS depth,
     metadata ->> '$.made_by' AS made_by,
-    metadata ->> '$.constants' AS constants
+    metadata ->> '$.constants.kind' AS kind
 FROM prompts
 WHERE run = getvariable('run') AND round = getvariable('round') AND split = 'train'
   AND source <> 'seed'
   AND coalesce(getvariable('made_by'), metadata ->> '$.made_by') = metadata ->> '$.made_by'
+  AND coalesce(getvariable('depth'), (metadata ->> '$.depth')::INTEGER)
+      = (metadata ->> '$.depth')::INTEGER

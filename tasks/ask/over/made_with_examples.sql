@@ -39,7 +39,7 @@ SELECT
     m.difficulty,
     (m.metadata ->> '$.depth')::INTEGER AS depth,
     m.metadata ->> '$.made_by' AS made_by,
-    m.metadata ->> '$.constants' AS constants,
+    m.metadata ->> '$.constants.kind' AS kind,
     coalesce(s.examples, []) AS examples
 FROM made AS m
 LEFT JOIN shown AS s ON s.made_id = m.id
