@@ -86,7 +86,13 @@ def demo(
     "selfloom run scpo --base-model promoted:my-run --config scpo.json --run second",
 )
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; see `selfloom recipes`.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a recipe (see `selfloom recipes`), or one of your own: a .py file, or "
+            "module:RECIPE."
+        ),
+    ],
     rounds: Annotated[
         int, typer.Option(help="Rounds in total, finished ones included.", min=1, max=1000)
     ] = 3,

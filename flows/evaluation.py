@@ -5,8 +5,9 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.problem_stage import draw_heldout
 from flows.sample_stage import Ask, answer
-from flows.stages import Stages, draw_heldout
+from flows.stages import Stages
 from tasks.evaluation import GateDecision, decide, evaluation_rows
 from tasks.evaluation.suites import paired_suite, suite_results
 from tasks.models import ModelRef

@@ -19,10 +19,10 @@ from flows.preflight import check_disk, check_evaluation, check_plan, read_selec
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.self_training import (
-    LOOPS,
     LoopResult,
     check_same_settings,
     default_run,
+    find_loop,
     hold_run,
 )
 from flows.server import configured_api, ensure_api
@@ -50,7 +50,7 @@ def run_recipe(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
     """
     check_loop(recipe, config, loop)
     start_prefect()
-    result: LoopResult = LOOPS[recipe](config, loop)
+    result: LoopResult = find_loop(recipe)(config, loop)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from flows.stages import Stages
 from tasks.ask import Chain, Sample
 from tasks.environments import load_environment
 from tasks.models import ModelRef
+from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, selection_table
 
@@ -79,10 +80,10 @@ class RecordedStages:
             raise AttributeError(f"Stages.{name} does not say which tables it writes: see writes()")
         return self._recorder(name, tables)
 
-    def select(self, *selections: Selection) -> str:
+    def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> str:
         """The table of the selections, as in a round."""
         own = [selection_table(one) for one in selections]
-        about = ", ".join(one.name for one in selections)
+        about = ", ".join(one.name for one in (*filters, *selections))
         self.calls.append(StageCall("select", about, (*dict.fromkeys(own), "rejections")))
         return own[0]
 
@@ -119,6 +120,8 @@ class Anything:
 
 def describe(value: object) -> str:
     """A few words about what a stage was given; empty where it says nothing new."""
+    if isinstance(value, list | tuple):
+        return ", ".join(dict.fromkeys(filter(None, map(describe, value))))
     if isinstance(value, Chain):
         return " -> ".join(link.role for link in value.links)
     if isinstance(value, Sample):
@@ -126,7 +129,7 @@ def describe(value: object) -> str:
     if isinstance(value, SamplingSpec):
         heat = f"T {value.temperature:g}" if value.temperature else "greedy"
         return f"{value.n} at {heat}"
-    if isinstance(value, PromptSpec | Anything):
+    if isinstance(value, PromptSpec | PromptRules | Anything):
         return ""
     if isinstance(value, BaseModel) or not isinstance(value, str):
         name = getattr(value, "name", "")

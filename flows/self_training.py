@@ -46,12 +46,17 @@ class LoopResult:
     rounds: list[RoundResult]
 
 
-def loop_flow(recipe: Recipe) -> Flow[..., LoopResult]:
-    """The `self_training` flow of one recipe; its form in the UI has the recipe's own settings."""
+def loop_flow(recipe: Recipe, name: str) -> Flow[..., LoopResult]:
+    """The `self_training` flow of one recipe; its form in the UI has the recipe's own settings.
+
+    Args:
+        recipe: The recipe.
+        name: How its rounds find it again, as `find_recipe` takes it.
+    """
     default = recipe.config()
 
     def self_training(config: RecipeConfig = default, loop: LoopSpec = LoopSpec()) -> LoopResult:
-        return run_loop(recipe.name, config, loop)
+        return run_loop(name, config, loop)
 
     self_training.__annotations__["config"] = recipe.config
     self_training.__doc__ = (
@@ -211,4 +216,15 @@ def _say_end(last: RoundResult, rejected: int, loop: LoopSpec) -> None:
         say(f"done: {last.model_id} is promoted")
 
 
-LOOPS: dict[str, Flow[..., LoopResult]] = {name: loop_flow(RECIPES[name]) for name in RECIPES}
+LOOPS: dict[str, Flow[..., LoopResult]] = {
+    name: loop_flow(recipe, name) for name, recipe in RECIPES.items()
+}
+
+
+def find_loop(name: str) -> Flow[..., LoopResult]:
+    """The loop of a recipe, as `find_recipe` takes its name.
+
+    Raises:
+        UnknownRecipeError: There is no such recipe.
+    """
+    return LOOPS[name] if name in LOOPS else loop_flow(find_recipe(name), name)

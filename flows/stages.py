@@ -7,40 +7,38 @@ again after a crash goes on where it stopped and ends with the same tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, reward_stage, win_rate_stage
+from flows import ask_stage, prompt_stage, reward_stage, win_rate_stage
 from flows.demonstration_stage import write_demonstrations
 from flows.labelled_stage import write_labelled
+from flows.problem_stage import draw_problems, draw_seeds, problem_seed, write_seed_examples
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
 from flows.select_asked import select_asked
+from flows.selection_stage import count_votes, drop_copies, select_rows
 from flows.stage_tables import writes
-from storage import Warehouse, content_id
+from storage import Warehouse
 from tasks.ask import Chain, Sample, draw_report
-from tasks.checks.votes import vote
 from tasks.data_mix import TrainingTable
-from tasks.dedup import DedupReport, dedup
 from tasks.demonstrations import Demonstration
-from tasks.environments import Environment, Problem
+from tasks.environments import Environment
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
 from tasks.models import ModelRef
+from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
-from tasks.selection import Selection, SelectionReport, select
+from tasks.selection import Selection
 from tasks.serving import EarlierSamples, EngineKeeper
 from tasks.training.spec import TrainingSpec
 
 # Shards are checked beside the engine, but one at a time: the sandbox has its own workers.
 ONE_AFTER_ANOTHER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
-HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 
 class Stages:
@@ -106,6 +104,37 @@ class Stages:
         with self.clock("prompts"):
             draw_problems(self, prompts)
 
+    @writes("prompts")
+    def seeds(self, prompts: PromptSpec) -> None:
+        """Put the run's seed problems into round 0, the same for all rounds, to be shown."""
+        with self.clock("prompts"):
+            draw_seeds(self, prompts)
+
+    @writes("samples", "scores", "prompts", "rejections")
+    def make_prompts(
+        self,
+        asks: Sequence[Sample],
+        rules: PromptRules,
+        name: str,
+        *,
+        model: ModelRef | None = None,
+        variables: Mapping[str, object] | None = None,
+    ) -> None:
+        """Ask for questions; each becomes a prompt of the round, or a rejection with a reason.
+
+        Args:
+            asks: What to ask; several differ only in how completions are drawn.
+            rules: What a problem has to be.
+            name: Names the stage and its parts; no two stages of a round share one.
+            model: Whom to ask; None for the incumbent.
+            variables: Variables of the query that gives the rows, e.g. num_questions.
+        """
+        with self.clock(name):
+            made = prompt_stage.make_prompts(
+                self, asks, rules, name, model=model, variables=variables
+            )
+        self.metrics.setdefault("made_prompts", {})[name] = made.to_dict()
+
     @writes("prompts", "samples", "executions", "scores")
     def sample(
         self,
@@ -113,7 +142,8 @@ class Stages:
         sampling: SamplingSpec,
         *,
         model: ModelRef | None = None,
-        name: str = "sample",
+        of: prompt_stage.ProblemsOf = "environment",
+        name: str | None = None,
     ) -> None:
         """Draw train problems, ask a model, and check every answer while it goes on.
 
@@ -121,13 +151,16 @@ class Stages:
             prompts: Which problems.
             sampling: How answers are drawn.
             model: Whom to ask; None for the incumbent.
+            of: Whose problems: the environment's, those that a model made in the round, or all.
             name: Begins the names of its parts; where a round samples twice, each has its own.
         """
         draw = self.config.draw
         with self.clock("prompts"):
-            problems = draw_problems(self, prompts)
+            problems = [] if of == "made" else draw_problems(self, prompts)
+            problems += [] if of == "environment" else prompt_stage.made_problems(self)
         with self.clock("sample and check"):
-            answer(self, Ask("train", model or self.incumbent, problems, sampling, name, draw))
+            prefix = name or prompt_stage.PREFIXES[of]
+            answer(self, Ask("train", model or self.incumbent, problems, sampling, prefix, draw))
         if draw is not None:
             saved = draw_report(
                 self.warehouse, draw, sampling.n, run=self.run, round=self.number, role="answer"
@@ -142,10 +175,11 @@ class Stages:
         *,
         model: ModelRef | None = None,
         graded: Collection[str] = (),
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Ask about rows of the round, once or in a chain; see `flows.ask_stage.ask`."""
         with self.clock(name):
-            ask_stage.ask(self, what, name, model=model, graded=graded)
+            ask_stage.ask(self, what, name, model=model, graded=graded, variables=variables)
 
     @writes("samples", "scores")
     def judge(
@@ -209,16 +243,22 @@ class Stages:
         with self.clock("vote"):
             count_votes(self)
 
+    @writes("scores")
+    def verify(self) -> None:
+        """Let the environment check answers to made problems: the scores `verified`."""
+        with self.clock("verify"):
+            prompt_stage.verify(self)
+
     @writes("rejections")  # and the table that the selections name
-    def select(self, *selections: Selection) -> TrainingTable:
+    def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> TrainingTable:
         """Turn samples into training rows; returns the table that holds them.
 
-        The settings can put another selection in their place, and filters and dedup before it.
+        The settings can put another selection in their place, and more filters and dedup before it.
         """
         with self.clock("select"):
             if self.config.selection.dedup.methods:
                 drop_copies(self)
-            report = select_rows(self, selections)
+            report = select_rows(self, selections, filters)
         return cast(TrainingTable, report.selections[0].table)
 
     @writes("rejections")  # and the table that the selections name
@@ -246,10 +286,10 @@ class Stages:
         return self.select()
 
     @writes("prompts", "examples")
-    def seed_examples(self, num: int, difficulties: Sequence[int]) -> None:
+    def seed_examples(self, num: int, difficulties: Sequence[int] | None) -> None:
         """Write labelled examples of an easy slice, once per run, for replay."""
         with self.clock("prompts"):
-            write_seed_examples(self, num, list(difficulties))
+            write_seed_examples(self, num, None if difficulties is None else list(difficulties))
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:
@@ -260,111 +300,3 @@ class Stages:
         finally:
             spent = self.seconds.get(stage, 0.0) + time.monotonic() - start
             self.seconds[stage] = round(spent, 3)
-
-
-@task(name="draw problems", cache_policy=NO_CACHE)
-def draw_problems(stages: Stages, prompts: PromptSpec) -> list[Problem]:
-    """The round's train problems, in the `prompts` table and in memory."""
-    problems = stages.environment.problems(
-        "train", prompts.num, problem_seed(stages), prompts.difficulties
-    )
-    write_prompts(stages, problems, "train", stages.number)
-    return problems
-
-
-def problem_seed(stages: Stages) -> int:
-    """The seed of a round's train problems: the same wherever they are drawn."""
-    return stages.config.seed * 1000 + stages.number
-
-
-@task(name="draw held-out problems", cache_policy=NO_CACHE)
-def draw_heldout(stages: Stages) -> list[Problem]:
-    """The run's held-out problems: the same in every round, written in round 0."""
-    spec = stages.config.evaluation
-    seed = stages.config.seed + HELDOUT_SEED_OFFSET
-    problems = stages.environment.problems("heldout", spec.num, seed, spec.difficulties)
-    if stages.number == 0:
-        write_prompts(stages, problems, "heldout", 0)
-    return problems
-
-
-def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number: int) -> None:
-    """Write problems as `prompts` rows of round `number`, source `seed`, unless they are there."""
-    if stages.warehouse.has("prompts", run=stages.run, round=number, part=part):
-        return
-    rows = [
-        {
-            "id": problem.id,
-            "environment": stages.environment.name,
-            "messages": problem.messages,
-            "reference": problem.reference,
-            "source": "seed",
-            "parent_ids": [],
-            "split": problem.split,
-            "difficulty": problem.difficulty,
-            "metadata": problem.metadata,
-        }
-        for problem in problems
-    ]
-    stages.warehouse.write("prompts", rows, run=stages.run, round=number, part=part)
-
-
-@task(name="vote", cache_policy=NO_CACHE)
-def count_votes(stages: Stages) -> None:
-    """Count the votes of the round."""
-    if not stages.warehouse.parts("votes", run=stages.run, round=stages.number):
-        memory_gib = stages.config.selection.memory_gib
-        vote(stages.warehouse, run=stages.run, round=stages.number, memory_gib=memory_gib)
-
-
-@task(name="select", cache_policy=NO_CACHE)
-def select_rows(stages: Stages, selections: Sequence[Selection]) -> SelectionReport:
-    """Run the selections; doing it again writes the same rows."""
-    spec = stages.config.selection
-    return select(
-        stages.warehouse,
-        [spec.rule.selection()] if spec.rule else selections,
-        run=stages.run,
-        round=stages.number,
-        seed=stages.config.seed,
-        allow_references=stages.recipe.allow_references,
-        filters=[one.selection() for one in spec.filters],
-        memory_gib=spec.memory_gib,
-    )
-
-
-@task(name="dedup", cache_policy=NO_CACHE)
-def drop_copies(stages: Stages) -> DedupReport:
-    """Drop samples that say what another says; doing it again writes the same rows."""
-    spec = stages.config.selection
-    return dedup(
-        stages.warehouse,
-        spec.dedup,
-        run=stages.run,
-        round=stages.number,
-        memory_gib=spec.memory_gib,
-    )
-
-
-@task(name="seed examples", cache_policy=NO_CACHE)
-def write_seed_examples(stages: Stages, num: int, difficulties: list[int]) -> None:
-    """Write labelled examples into round 0; their reference is the completion."""
-    place: dict[str, object] = {"run": stages.run, "round": 0, "part": "seed"}
-    if stages.warehouse.has("examples", **place):  # type: ignore[arg-type]
-        return
-    problems = stages.environment.problems("train", num, stages.config.seed, difficulties)
-    write_prompts(stages, problems, "seed", 0)
-    rows = [
-        {
-            "id": content_id("example", stages.run, 0, "seed", problem.id),
-            "prompt_id": problem.id,
-            "prompt": problem.messages,
-            "completion": [{"role": "assistant", "content": problem.reference}],
-            "weight": 1.0,
-            "sample_ids": [],
-            "score_ids": [],
-            "vote_ids": [],
-        }
-        for problem in problems
-    ]
-    stages.warehouse.write("examples", rows, **place)  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
         "One model output of any role.",
         "Content id of the sample.",
         _column("prompt_id", _STRING, "Prompt that the model was asked."),
-        _column("parent_ids", _STRINGS, "Samples that this one was conditioned on."),
+        _column("parent_ids", _STRINGS, "Samples, or prompts, that this one was conditioned on."),
         _column("role", _STRING, "'answer', 'program', 'test', 'critique', 'judgement', …"),
         _column(
             "purpose",

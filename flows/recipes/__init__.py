@@ -10,6 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from flows.errors import UnknownRecipeError
+from flows.recipes.loading import is_outside, load_recipe
 from flows.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
@@ -25,13 +26,16 @@ RECIPES: dict[str, Recipe] = _found()
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe called `name`.
+    """The recipe called `name`; or the one in a file `name.py`, or at `module:RECIPE`.
 
     Raises:
         UnknownRecipeError: There is none.
     """
+    if name not in RECIPES and is_outside(name):
+        return load_recipe(name)
     if name not in RECIPES:
         raise UnknownRecipeError(
-            f"recipe {name!r}: there are {', '.join(RECIPES)}; see `selfloom recipes`"
+            f"recipe {name!r}: there are {', '.join(RECIPES)}; see `selfloom recipes`, or "
+            "give a .py file or module:RECIPE of your own"
         )
     return RECIPES[name]

@@ -72,7 +72,8 @@ def compose(stages: Stages, config: SelfAlign) -> TrainingTable:
     )
     stages.ask(answer, "aligned", graded=(answer.role,))
     stages.vote()
-    return stages.select(Selection("every_answer", {"max_per_prompt": config.max_per_prompt}))
+    parameters = {"needs_answer": False, "max_per_prompt": config.max_per_prompt}
+    return stages.select(Selection("every_answer", parameters))
 
 
 RECIPE = Recipe(

@@ -65,10 +65,18 @@ first_samples AS (
         AND scores."check" = 'answer' AND scores.label = own.label
     WHERE own.table_name = 'votes'
 ),
+own_runs AS (
+    SELECT run FROM own
+    UNION
+    SELECT run FROM samples WHERE id IN (SELECT id FROM first_samples)
+),
 sources AS (
     SELECT id, parent_ids || [prompt_id] AS source_ids FROM samples
     UNION ALL
-    SELECT id, parent_ids FROM prompts
+    -- Two runs may have made the same problem, each from samples of its own.
+    SELECT id, parent_ids
+    FROM prompts
+    WHERE run IN (SELECT run FROM own_runs) OR NOT EXISTS (FROM own_runs)
 ),
 ancestors(step, id) AS (
     SELECT CASE WHEN id = object_id THEN 0 ELSE 1 END, id FROM first_samples WHERE id IS NOT NULL

@@ -8,7 +8,15 @@ from tasks.ask.asked_messages import asked_messages, find_link, sampling_text
 from tasks.ask.draw import DrawRule, is_decided, next_draw
 from tasks.ask.draw_report import DrawReport, draw_report
 from tasks.ask.opinions import opinion_rows, parse_shard
-from tasks.ask.parsers import EnvironmentReader, Parsed, Parser, Reader, read
+from tasks.ask.parsers import (
+    EnvironmentReader,
+    Parsed,
+    Parser,
+    PassageParser,
+    Reader,
+    ScoreParser,
+    read,
+)
 from tasks.ask.run import ask_shard
 from tasks.ask.sample import Chain, Sample, as_chain, ask_seed
 from tasks.ask.sources import AskedRow, RowSource, asked_row
@@ -22,9 +30,11 @@ __all__ = [
     "EnvironmentReader",
     "Parsed",
     "Parser",
+    "PassageParser",
     "Reader",
     "RowSource",
     "Sample",
+    "ScoreParser",
     "Template",
     "TemplateMessage",
     "as_chain",

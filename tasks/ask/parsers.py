@@ -245,6 +245,27 @@ class ListParser(_Spec):
         return Parsed(value=float(len(items)), detail={"items": items})
 
 
+class PassageParser(_Spec):
+    """A passage of free text: a new question, a rewritten one. Behind the last marker, if any."""
+
+    kind: Literal["passage"] = "passage"
+    marker: str = Field(
+        default="", description="Words before the passage, e.g. 'New problem:'; empty: all of it."
+    )
+    until: tuple[str, ...] = Field(
+        default=(), description="Words that end it, e.g. 'Solution:'; they are left out."
+    )
+
+    def parse(self, text: str) -> Parsed:
+        """Detail.items: the passage, alone. Failures: not_found (no marker), empty."""
+        _, found, passage = text.rpartition(self.marker) if self.marker else ("", "all", text)
+        if not found:
+            return Parsed(failure="not_found")
+        ends = [passage.find(end) for end in self.until]
+        passage = passage[: min((end for end in ends if end >= 0), default=None)].strip()
+        return Parsed(detail={"items": [passage]}) if passage else Parsed(failure="empty")
+
+
 class AnswerParser(_Spec):
     """A final answer, by the same rules as an environment's answers (`tasks.checks.answers`)."""
 
@@ -283,6 +304,7 @@ Parser = Annotated[
     | VerdictParser
     | JsonParser
     | ListParser
+    | PassageParser
     | AnswerParser
     | CodeParser,
     Field(discriminator="kind"),

@@ -46,7 +46,7 @@ class AskedRow:
     Attributes:
         key: Tells it from all other rows; made of prompt, parents and variant.
         prompt_id: The prompt that it is about.
-        parent_ids: The samples that the question shows, in order.
+        parent_ids: The samples, or prompts, that the question shows, in order.
         origin: What its seeds follow from: as the key, but the same in a run of another name.
         values: Its columns, for the template.
     """

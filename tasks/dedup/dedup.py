@@ -17,6 +17,8 @@ from tasks.dedup.spec import METHODS, DedupSpec, Method
 from tasks.sql_script import connect, load_script, write_query
 
 _SCRIPTS = {path.stem: load_script(path) for path in sorted(Path(__file__).parent.glob("*.sql"))}
+HELDOUT = _SCRIPTS["heldout"]
+"""Finds what shares words with held-out prompts: of `pool`, into `dropped`."""
 REASONS: dict[Method, str] = {
     "exact": "exact_duplicate",
     "normalised": "normalised_duplicate",
@@ -147,8 +149,7 @@ def _by_near(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupS
 
 
 def _by_heldout(connection: duckdb.DuckDBPyConnection, method: Method, spec: DedupSpec) -> None:
-    script = _SCRIPTS["heldout"]
-    connection.execute(script.bind(connection, {"num_words": spec.heldout_words}))
+    connection.execute(HELDOUT.bind(connection, {"num_words": spec.heldout_words}))
 
 
 _FINDERS: dict[Method, Callable[[duckdb.DuckDBPyConnection, Method, DedupSpec], None]] = {

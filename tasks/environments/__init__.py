@@ -11,16 +11,25 @@ import inspect
 from collections.abc import Mapping
 from typing import cast
 
-from tasks.environments.base import Environment, Problem, WithSolutions, problem_id
+from tasks.environments.base import (
+    Environment,
+    Problem,
+    Solver,
+    WithSolutions,
+    problem_id,
+    wrapping,
+)
 from tasks.errors import OptionError, UnknownNameError
 
 __all__ = [
     "ENVIRONMENTS",
     "Environment",
     "Problem",
+    "Solver",
     "WithSolutions",
     "load_environment",
     "problem_id",
+    "wrapping",
 ]
 
 ENVIRONMENTS = {

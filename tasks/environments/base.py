@@ -85,6 +85,24 @@ class WithSolutions(Protocol):
         """The same as `problems`, each with a completion that solves it."""
 
 
+@runtime_checkable
+class Solver(Protocol):
+    """An environment that can work out problems which it did not pose."""
+
+    def solve(self, problem: str) -> str | None:
+        """The right answer to a problem's text; None where it is no problem of this kind."""
+
+
+def wrapping(environment: Environment) -> dict[str, str]:
+    """What an environment puts before and behind every question: question_head, question_tail.
+
+    An environment that puts something there has it as `question_template`, with `{question}`.
+    """
+    template = str(getattr(environment, "question_template", "{question}"))
+    head, _, tail = template.partition("{question}")
+    return {"question_head": head, "question_tail": tail}
+
+
 def problem_id(environment: str, *parts: str | int) -> str:
     """A stable id for the problem that `parts` identify within an environment.
 

@@ -67,7 +67,7 @@ class GSM8K:
         if "{question}" not in template:
             raise OptionError(f"template={template!r}; it needs {{question}} for the question")
         self.rules = RULES_WITH_FALLBACK if guess_last_number else MARKER_RULES
-        self._template, self._system = template, system
+        self.question_template, self._system = template, system
         self.num_bad_rows = 0
         self.bad_rows: list[BadRow] = []
         self._solutions: dict[str, str] = {}
@@ -146,7 +146,9 @@ class GSM8K:
         if reference is None:
             raise DataFormatError("column 'answer' has no final answer behind ####")
         question = required_text(row, "question")
-        messages = [{"role": "user", "content": self._template.replace("{question}", question)}]
+        messages = [
+            {"role": "user", "content": self.question_template.replace("{question}", question)}
+        ]
         if self._system is not None:
             messages.insert(0, {"role": "system", "content": self._system})
         id = problem_id(self.name, prompt_key(messages))

@@ -102,7 +102,7 @@ class Jsonl:
             "reference": reference,
             "difficulty": difficulty,
         }
-        self._system, self._template = system, template
+        self._system, self.question_template = system, template
         self._heldout_share = heldout_share if heldout_path is None else 0.0
         self.num_bad_rows = 0
         self.bad_rows: list[BadRow] = []
@@ -180,7 +180,9 @@ class Jsonl:
         column = self._columns["question"]
         if column is not None:
             text = required_text(row, column)
-            messages = [{"role": "user", "content": self._template.replace("{question}", text)}]
+            messages = [
+                {"role": "user", "content": self.question_template.replace("{question}", text)}
+            ]
         else:
             messages = parse_messages(row, self._columns["messages"] or "")
         if self._system is not None and messages[0]["role"] != "system":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -28,6 +29,7 @@ class DigitTask(ABC):
 
     name: str
     answer_format: AnswerFormat = "text"
+    form = re.compile(r"[0-9]+")
 
     def problems(
         self,
@@ -80,6 +82,10 @@ class DigitTask(ABC):
     def canonical(self, answer: str) -> str | None:
         """The digits alone; a leading zero counts."""
         return answer.strip() or None
+
+    def solve(self, problem: str) -> str | None:
+        """The answer to any prompt of this form, also a self-made one; None for another text."""
+        return self.answer(problem) if self.form.fullmatch(problem) else None
 
     @abstractmethod
     def answer(self, prompt: str) -> str:
@@ -163,6 +169,7 @@ class AdditionTask(DigitTask):
     """
 
     name = "addition"
+    form = re.compile(r"[0-9]+\+[0-9]+=")
 
     def __init__(self, direction: Direction = "reverse") -> None:
         if direction not in get_args(Direction):

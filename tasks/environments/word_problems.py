@@ -254,6 +254,13 @@ class WordProblems:
         """The number without decoration: `12.0` and `12` are one answer."""
         return canonical_answer(answer)
 
+    def solve(self, problem: str) -> str | None:
+        """The answer to any problem that is worded as these are; None for another text."""
+        from tasks.environments.word_problem_reader import read_equation
+
+        equation = read_equation(problem)
+        return None if equation is None else str(equation.value())
+
     def _draw(
         self,
         split: str,

@@ -4,6 +4,8 @@
 -- prompt's most voted answer (SeRL keeps 0.2 to 0.8); `quantile` is the prompt's place among all
 -- from easiest (0) to hardest (1), by difficulty and then by falling vote share, so that 0 to 0.33
 -- is the easier third. Kept is what has low <= measure <= high.
+-- With problems = 'made' only prompts that a model made are measured, so that given ones stay whatever
+-- their share (ScPO keeps made ones from 0.5 on).
 -- Reasons: outside_slice, unknown_difficulty (measured by `difficulty`, and the prompt has none).
 --
 -- Reads candidates, prompts, votes. Writes the temporary table `dropped`.
@@ -15,6 +17,7 @@
 SET VARIABLE measure = 'vote_share';  -- VARCHAR in {difficulty, vote_share, quantile}: the measure
 SET VARIABLE low = 0.2;          -- DOUBLE in [-inf, inf]: smallest measure that is kept
 SET VARIABLE high = 0.8;         -- DOUBLE in [-inf, inf]: largest measure that is kept
+SET VARIABLE problems = 'all';   -- VARCHAR in {all, made}: which problems the slice is about
 
 CREATE OR REPLACE TEMP TABLE dropped AS
 WITH majorities AS (
@@ -34,6 +37,7 @@ measured AS (
     LEFT JOIN majorities AS m ON m.prompt_id = p.id
     WHERE p.run = getvariable('run') AND p.round = getvariable('round')
       AND hash(p.id) IN (SELECT prompt FROM candidates)
+      AND (getvariable('problems') = 'all' OR p.source <> 'seed')
 ),
 placed AS (
     SELECT

@@ -42,8 +42,10 @@ SELECTIONS = (
     "contrast_pairs",
     "vote_labels",
     "reference_labels",
+    "solved",
+    "lengthened",
 )
-FILTERS = ("length_band", "curriculum_slice")
+FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (

@@ -14,9 +14,10 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from flows.errors import SettingError
 from flows.preflight import check_plan
+from flows.problem_stage import draw_problems
 from flows.recipes import find_recipe
 from flows.select_asked import select_asked
-from flows.stages import ONE_AFTER_ANOTHER, Stages, draw_problems
+from flows.stages import ONE_AFTER_ANOTHER, Stages
 from flows.training_round import write_round
 from storage import Warehouse
 from tasks.ask import Chain, DrawRule, Sample

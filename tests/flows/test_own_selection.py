@@ -13,8 +13,9 @@ from flows.errors import RunConflictError, SettingError
 from flows.preflight import check_plan, read_selections
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
+from flows.selection_stage import drop_copies, select_rows
 from flows.self_training import check_same_settings
-from flows.stages import Stages, drop_copies, select_rows
+from flows.stages import Stages
 from storage import Warehouse
 from tasks.dedup import METHODS
 from tasks.environments import load_environment
@@ -137,7 +138,7 @@ def test_the_settings_own_selection_takes_the_place_of_the_recipes(
     long = [one._replace(num_tokens=50) for one in right("much too long")]
     write_round(stages.warehouse, [[*right("abc", "ABC!", "ab"), *wrong("wxyz"), *long]])
     drop_copies.fn(stages)
-    report = select_rows.fn(stages, [Selection("confident_majority")])
+    report = select_rows.fn(stages, [Selection("confident_majority")], [])
     assert report.num_candidates == 4
     examples = stages.warehouse.read("examples", run=RUN).to_pylist()
     assert sorted(row["completion"][0]["content"] for row in examples) == ["abc", "wxyz"]
@@ -162,7 +163,7 @@ def test_a_run_keeps_the_text_that_its_file_had_at_the_start(tmp_path: Path, own
     check_plan(find_recipe("lmsi"), config)
     stages = stages_with(tmp_path, config)
     write_round(stages.warehouse, [[*right("abc", "b"), *wrong("defg")]])
-    select_rows.fn(stages, [])
+    select_rows.fn(stages, [], [])
     rejected = stages.warehouse.read("rejections", run=RUN).to_pylist()
     assert sorted((row["filter"], row["reason"]) for row in rejected) == [
         ("drop", "too_wrong"),
@@ -210,7 +211,7 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     check("lmsi", rule={"name": str(path), "parameters": {"min_characters": 3}})
     stages = stages_with(tmp_path, tiny_config("lmsi"))
     write_round(stages.warehouse, [[*right("long enough", "abc", "x"), *wrong("also long")]])
-    select_rows.fn(stages, [Selection(str(path), {"min_characters": 3})])
+    select_rows.fn(stages, [Selection(str(path), {"min_characters": 3})], [])
     rejected = stages.warehouse.read("rejections", run=RUN).to_pylist()
     assert sorted(row["reason"] for row in rejected) == ["minority_answer", "short"]
 
