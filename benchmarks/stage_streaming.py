@@ -37,7 +37,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
-from flows.sample_stage import Ask, _shards, answer, ask_shard
+from flows.sample_stage import Ask, _shards, answer, ask_shard, open_policy
 from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse
 from tasks.environments import load_environment
@@ -68,8 +68,9 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
 
 def draw_all(stages: Stages, ask: Ask) -> None:
     """What `answer` does for the engine, without any check."""
+    engine = open_policy(stages, ask.model)
     for shard in _shards(stages, ask):
-        ask_shard(stages, shard, stages.engines.of(ask.model))
+        ask_shard(stages, shard, engine)
 
 
 @flow(name="streaming", task_runner=ONE_AFTER_ANOTHER)
