@@ -37,7 +37,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
-from flows.sample_stage import Ask, _shards, answer, ask_shard
+from flows.sample_stage import Ask, _shards, answer, ask_shard, open_policy
 from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse
 from tasks.environments import load_environment
@@ -52,7 +52,10 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
     config = find_recipe("rest_em").config.model_validate(
         {
             "sampling": {"n": arguments.samples, "temperature": 1.0, "max_new_tokens": 64},
-            "engine": {"options": {"num_threads": arguments.threads}, "reuse": False},
+            "engine": {
+                "options": {"num_threads": arguments.threads},
+                "reuse": False,  # all three do the same work
+            },
             "sandbox": {"backend": arguments.backend, "workers": arguments.workers},
             "shard_size": arguments.shard,
         }
@@ -65,7 +68,7 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
 
 def draw_all(stages: Stages, ask: Ask) -> None:
     """What `answer` does for the engine, without any check."""
-    engine = stages.engines.of(ask.model)
+    engine = open_policy(stages, ask.model)
     for shard in _shards(stages, ask):
         ask_shard(stages, shard, engine)
 

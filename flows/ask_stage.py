@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import say, stage_progress
-from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, seal_parts
+from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, open_policy, seal_parts
 from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
 from tasks.checks.shard import check_shard
@@ -77,7 +77,7 @@ def ask(
         chain.check(source.columns)
         if source.num_rows == 0:
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
-        engine = cache(lambda: stages.engines.of(model or stages.incumbent))
+        engine = cache(lambda: open_policy(stages, model or stages.incumbent))
         box = cache(lambda: open_box(stages, stack) if graded else None)
         for segment in _segments(stages, name, source.num_rows, chain):
             for part, start in segment:

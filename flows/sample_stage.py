@@ -82,7 +82,7 @@ def answer(stages: Stages, *asks: Ask) -> None:
                     continue
                 box, pace = box or open_box(stages, stack), None
                 if not has_part(stages, "samples", shard.part):
-                    engine = stages.engines.of(shard.ask.model)
+                    engine = open_policy(stages, shard.ask.model)
                     pace = ask_shard(stages, shard, engine)
                 references = {p.id: p.reference for p in shard.problems}
                 checks.append(check_part.submit(stages, box, references, shard.part))
@@ -118,6 +118,11 @@ def _shards(stages: Stages, ask: Ask) -> Iterator[Shard]:
 def has_part(stages: Stages, table: str, part: str) -> bool:
     """Whether a part of the round is committed."""
     return stages.warehouse.has(table, run=stages.run, round=stages.number, part=part)
+
+
+def open_policy(stages: Stages, model: ModelRef) -> KeptEngine:
+    """The round's engine of a model, for every stage that asks it; the round closes it."""
+    return stages.engines.of(model)
 
 
 def open_box(stages: Stages, stack: ExitStack) -> Runner | None:

@@ -345,3 +345,14 @@ def test_a_copy_leads_to_what_it_is_a_copy_of_and_back(first: Setting, engines: 
         ("reused sample", drawn["id"], "first", "first-base"),
     ]
     assert came_of_it == [("child sample", "second")]
+
+
+def test_samples_of_a_warehouse_in_an_object_store_are_reused(
+    first: Setting, engines: Engines, object_store: str
+) -> None:
+    remote = replace(first, house=Warehouse.open(f"{object_store}/reuse"))
+    drawn = remote.draw()
+    engines.asked()
+    rows = replace(remote, run="second").draw()
+    assert engines.asked() == []
+    assert [row["reused_from"] for row in rows] == [row["id"] for row in drawn]
