@@ -7,7 +7,7 @@ again after a crash goes on where it stopped and ends with the same tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, reward_stage
+from flows import ask_stage, measure_stage, reward_stage
 from flows.demonstration_stage import write_demonstrations
 from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
@@ -31,6 +31,7 @@ from tasks.dedup import DedupReport, dedup
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment, Problem
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target
+from tasks.measures import Measure
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection, SelectionReport, select
@@ -132,10 +133,11 @@ class Stages:
         *,
         model: ModelRef | None = None,
         graded: Collection[str] = (),
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Ask about rows of the round, once or in a chain; see `flows.ask_stage.ask`."""
         with self.clock(name):
-            ask_stage.ask(self, what, name, model=model, graded=graded)
+            ask_stage.ask(self, what, name, model=model, graded=graded, variables=variables)
 
     @writes("samples", "scores")
     def judge(
@@ -166,6 +168,20 @@ class Stages:
         """Write rewards of two rounds' models and their agreement; see `flows.reward_stage`."""
         with self.clock("reward"):
             self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
+
+    @writes("scores")
+    def measure(
+        self, measure: Measure, *, model: ModelRef | None = None, of: str = "sample"
+    ) -> None:
+        """Measure samples by what a model says of them; see `flows.measure_stage.measure`."""
+        with self.clock(measure.name):
+            measure_stage.measure(self, measure, model=model, of=of)
+
+    @writes("scores")
+    def log_ratio(self, reference: ModelRef, *, beta: float = 1.0, name: str = "log_ratio") -> None:
+        """Compare the incumbent with a reference model, sample by sample; see `measure_stage`."""
+        with self.clock(name):
+            measure_stage.log_ratio(self, reference, beta=beta, name=name)
 
     @writes("votes")
     def vote(self) -> None:
