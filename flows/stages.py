@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, prompt_stage, reward_stage, win_rate_stage
+from flows import ask_stage, measure_stage, prompt_stage, reward_stage, win_rate_stage
 from flows.demonstration_stage import write_demonstrations
 from flows.labelled_stage import write_labelled
 from flows.problem_stage import draw_problems, draw_seeds, problem_seed, write_seed_examples
@@ -30,6 +30,7 @@ from tasks.data_mix import TrainingTable
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
+from tasks.measures import Measure
 from tasks.models import ModelRef
 from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
@@ -236,6 +237,20 @@ class Stages:
     def train_by(self, training: TrainingSpec) -> None:
         """Train this round by other settings than the recipe's `training`."""
         self.config = self.config.model_copy(update={"training": training})
+
+    @writes("scores")
+    def measure(
+        self, measure: Measure, *, model: ModelRef | None = None, of: str = "sample"
+    ) -> None:
+        """Measure samples by what a model says of them; see `flows.measure_stage.measure`."""
+        with self.clock(measure.name):
+            measure_stage.measure(self, measure, model=model, of=of)
+
+    @writes("scores")
+    def log_ratio(self, reference: ModelRef, *, beta: float = 1.0, name: str = "log_ratio") -> None:
+        """Compare the incumbent with a reference model, sample by sample; see `measure_stage`."""
+        with self.clock(name):
+            measure_stage.log_ratio(self, reference, beta=beta, name=name)
 
     @writes("votes")
     def vote(self) -> None:

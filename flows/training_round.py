@@ -241,7 +241,7 @@ def train(stages: Stages, frozen: FrozenTable) -> TrainedModel:
             progress(int(event["step"]), int(event["total"]))
 
         return train_model(
-            stages.config.training,
+            stages.config.training_of(stages.number),
             [frozen.path],
             start.path,
             reference.path if stages.config.training.method != "sft" else None,

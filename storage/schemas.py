@@ -139,7 +139,12 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("engine", _STRING, "Engine that generated it: 'transformers', 'vllm', …"),
         _column("sampling", _STRING, "Sampling parameters, as JSON.", json=True),
         _column("seed", _LONG, "Seed of the random numbers that drew it."),
-        _column("text", _STRING, "The completion."),
+        _column(
+            "text",
+            _STRING,
+            "The completion; where the model went on with an answer that was begun, the whole "
+            "answer, and sampling.begun_characters says how much of it was given.",
+        ),
         _column("num_tokens", _INT, "Tokens of the completion, end token included."),
         _column("finish_reason", _STRING, "'stop', 'length', or 'error'."),
         _column(

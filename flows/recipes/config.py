@@ -234,6 +234,12 @@ class RecipeConfig(Settings):
         "answers disagree; empty: sampling.n for every problem. For answers that are texts.",
     )
     training: TrainingSpec = TrainingSpec()
+    steps_growth: float = Field(
+        default=1.0,
+        gt=0,
+        le=10,
+        description="Factor on the training steps (or epochs) from one round to the next.",
+    )
     start_from: Literal["base", "previous"] = Field(
         default="previous", description="Weights that training starts from."
     )
@@ -262,6 +268,13 @@ class RecipeConfig(Settings):
         '{"sampling.temperature": [0.8, 0.8, 1.3]}; the last one holds for all rounds that '
         "follow. A setting that is set itself holds for every round.",
     )
+
+    def training_of(self, number: int) -> TrainingSpec:
+        """The training of a round: its steps, or epochs, have grown since round 1."""
+        spec, growth = self.training, self.steps_growth ** (number - 1)
+        if spec.steps is None:
+            return spec.model_copy(update={"epochs": spec.epochs * growth})
+        return spec.model_copy(update={"steps": max(1, round(spec.steps * growth))})
 
     @property
     def other_models(self) -> list[str]:

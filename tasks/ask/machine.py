@@ -17,6 +17,7 @@ from tasks.ask.parsers import Parsed, Reader, read
 from tasks.ask.sample import Chain, Sample, ask_seed, variables
 from tasks.ask.sources import AskedRow
 from tasks.engines import Completion, Engine, GenerationRequest, request_digest
+from tasks.engines.base import begun_answer
 from tasks.sampling import SampleKey, completion_columns
 
 SampleRow = Mapping[str, object]
@@ -112,12 +113,19 @@ class Machine:
     def rows(
         self, step: Step, request: GenerationRequest, completions: Sequence[Completion]
     ) -> list[dict[str, object]]:
-        """The `samples` rows of the completions of a step's request."""
+        """The `samples` rows of the completions of a step's request.
+
+        Where an answer was begun, the text is that of the whole answer, and `sampling` says how
+        many characters the model was given; tokens and log-probabilities are of what it wrote.
+        """
         digest = request_digest(self._engine.fingerprint, request)
         key, sampling = self._keys[step.link], self._sampling[step.link]
         turn = self._chain.turn(step.link)
         parents = [*step.row.parent_ids, *(str(row["id"]) for row in step.path)]
         identity = (key.run, key.round, key.purpose, key.role, turn, step.group)
+        begun = begun_answer(request.messages)
+        if begun:
+            sampling = {**sampling, "begun_characters": len(begun)}
         rows = []
         for completion in completions:
             index = step.order[2] + completion.index
@@ -131,6 +139,7 @@ class Machine:
                     "index": index,
                     "sampling": sampling,
                     **completion_columns(completion, key, self._engine, digest),
+                    "text": completion.text if completion.error else begun + completion.text,
                 }
             )
         return rows

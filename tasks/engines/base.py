@@ -17,6 +17,18 @@ FinishReason = Literal["stop", "length", "error"]
 OnProgress = Callable[[int, int], None]
 
 
+def begun_answer(messages: Messages) -> str:
+    """What the messages already have of the answer; empty where it is to begin.
+
+    Example:
+        >>> begun_answer([{"role": "user", "content": "2?"}])
+        ''
+        >>> begun_answer([{"role": "user", "content": "2?"}, {"role": "assistant", "content": "="}])
+        '='
+    """
+    return messages[-1]["content"] if messages and messages[-1]["role"] == "assistant" else ""
+
+
 class EngineOptions(BaseModel):
     """The options of an engine, with what is known of their influence on completions.
 
@@ -64,7 +76,7 @@ class GenerationRequest:
 
     Attributes:
         id: Names the request in its completions; usually the prompt's id.
-        messages: Chat messages, the last one from the user.
+        messages: Chat messages, the last one from the user, or the beginning of the answer.
         n: Number of samples, at least 1.
         seed: Sample `i` is drawn with `seed + i`; give requests seeds at least `n` apart.
         temperature: 0 is greedy, 1 the model's own distribution.

@@ -2,7 +2,8 @@
 
 A tokenizer's chat template is used where it has one. Without a template, every message becomes
 its content and a newline, roles dropped, after the tokenizer's own leading special tokens; the
-completion is its content and the end-of-sequence token.
+completion is its content and the end-of-sequence token. A prompt whose last message is the
+assistant's is an answer that was begun: the model goes on with it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from tasks.engines.base import Messages
+from tasks.engines.base import Messages, begun_answer
 
 
 class EncodedRow(NamedTuple):
@@ -113,7 +114,14 @@ def encode_rows(
 
 
 def _render_prompts(tokenizer: PreTrainedTokenizerBase, prompts: list[Messages]) -> list[str]:
-    """The text of each prompt with all its special tokens."""
+    """The text of each prompt with all its special tokens, and what is begun of its answer."""
+    begun = [begun_answer(prompt) for prompt in prompts]
+    asked = [prompt[:-1] if start else prompt for prompt, start in zip(prompts, begun, strict=True)]
+    texts = _render_asked(tokenizer, asked)
+    return [text + start for text, start in zip(texts, begun, strict=True)]
+
+
+def _render_asked(tokenizer: PreTrainedTokenizerBase, prompts: list[Messages]) -> list[str]:
     if tokenizer.chat_template is not None:
         return _apply_template(tokenizer, prompts, add_generation_prompt=True)
     # A leading special token (a BOS) is what the tokenizer puts before an empty text.

@@ -30,6 +30,7 @@ SELECTIONS = (
     "reference_correct",
     "vote_pairs",
     "reference_pairs",
+    "step_pairs",
     "best_by_score",
     "best_worst",
     "judge_pairs",

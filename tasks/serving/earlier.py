@@ -9,6 +9,7 @@ import duckdb
 
 from storage import Warehouse
 from tasks.engines import Completion, GenerationRequest, request_digest
+from tasks.engines.base import begun_answer
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +156,9 @@ def _answer(
         samples = [found[seed] for seed in seeds]
     else:
         return []
+    begun = begun_answer(request.messages)  # a sample's text has it, a completion's has not
+    texts = [str(sample["text"]).removeprefix(begun) for sample in samples]
     return [
-        Completion(request_id=request.id, index=index, seed=seed, **columns)  # type: ignore[arg-type]
-        for index, (seed, columns) in enumerate(zip(seeds, samples, strict=True))
+        Completion(request.id, index, seed, **{**columns, "text": text})  # type: ignore[arg-type]
+        for index, (seed, columns, text) in enumerate(zip(seeds, samples, texts, strict=True))
     ]

@@ -58,11 +58,13 @@ per_prompt AS (
            bool_or(correct) AS any_correct
     FROM checked GROUP BY prompt_id
 ),
--- Greedy samples of the same prompts, also when they were drawn for evaluation only.
+-- Greedy samples of the same prompts, also when they were drawn for evaluation only; without those
+-- that were asked again, which may have seen a hint.
 greedy AS (
     SELECT prompt_id, bool_or(correct) AS correct
     FROM samples JOIN marks ON marks.sample_id = samples.id
     WHERE run = getvariable('run') AND round = getvariable('round') AND role IN ('answer', 'program')
+      AND turn = 0
       AND TRY_CAST(json_extract_string(sampling, '$.temperature') AS DOUBLE) = 0
       AND prompt_id IN (SELECT prompt_id FROM asked)
     GROUP BY prompt_id

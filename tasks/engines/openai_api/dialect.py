@@ -7,7 +7,7 @@ import logging
 import re
 from typing import Any
 
-from tasks.engines.base import GenerationRequest, Structure
+from tasks.engines.base import GenerationRequest, Structure, begun_answer
 from tasks.engines.openai_api.failures import RequestError
 
 _logger = logging.getLogger(__name__)
@@ -58,6 +58,14 @@ class Dialect:
             body["logprobs"] = True
         if request.structure is not None:
             body.update(_structure_fields(request.structure, self.is_vllm))
+        if begun_answer(request.messages):
+            if not self.is_vllm:
+                raise RequestError(
+                    "unsupported",
+                    "the server is not vLLM: it can't go on with an answer that was begun",
+                    is_temporary=False,
+                )
+            body.update(add_generation_prompt=False, continue_final_message=True)
         if self.is_vllm:
             # What is not said is taken from the model's generation_config, which may say more.
             body.update(top_k=request.top_k, min_p=0.0, repetition_penalty=1.0)

@@ -29,6 +29,16 @@ def test_prompts_are_encoded_as_the_tokenizer_itself_does(tokenizer):
     assert encode_prompts(tokenizer, []) == []
 
 
+def test_an_answer_that_was_begun_goes_on_where_it_ends(tokenizer):
+    begun = [[*prompt, {"role": "assistant", "content": "x = 1\n"}] for prompt in PROMPTS]
+    own = tokenizer("x = 1\n", add_special_tokens=False)["input_ids"]
+    expected = [[*ids, *own] for ids in encode_prompts(tokenizer, PROMPTS)]
+    assert encode_prompts(tokenizer, begun) == expected
+    tokenizer.chat_template = None
+    expected = [[*ids, *own] for ids in encode_prompts(tokenizer, PROMPTS)]
+    assert encode_prompts(tokenizer, begun) == expected
+
+
 def test_rows_are_encoded_as_the_tokenizer_itself_does(tokenizer):
     rows = encode_rows(tokenizer, PROMPTS, ANSWERS)
     for prompt, answer, row in zip(PROMPTS, ANSWERS, rows, strict=True):
