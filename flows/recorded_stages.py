@@ -96,7 +96,9 @@ class RecordedStages:
 
     def _recorder(self, name: str, tables: tuple[str, ...]) -> Callable[..., Any]:
         def stage(*args: object, **kwargs: object) -> Anything:
-            words = [describe(value) for value in (*args, *kwargs.values())]
+            # Problems of the environment are what a stage asks about unless something else is said.
+            said = [value for value in (*args, *kwargs.values()) if value != "environment"]
+            words = [describe(value) for value in said]
             about = ", ".join(dict.fromkeys(word for word in words if word))
             self.calls.append(StageCall(name, about, tables))
             return Anything()

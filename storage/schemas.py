@@ -81,11 +81,7 @@ def _status(of: str) -> list[pa.Field]:
 def _sources(*columns: pa.Field) -> list[pa.Field]:
     return [
         *columns,
-        _column(
-            "sample_ids",
-            _STRINGS,
-            "Samples whose text is in the row; voters: see vote_ids.",
-        ),
+        _column("sample_ids", _STRINGS, "Samples whose text is in the row; voters: see vote_ids."),
         _column("score_ids", _STRINGS, "Every score that decided about the row."),
         _column("vote_ids", _STRINGS, "Every vote that decided about the row."),
     ]
@@ -95,11 +91,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "prompts": _table(
         "One problem, given or self-made.",
         "Content id of the prompt.",
-        _column(
-            "environment",
-            _STRING,
-            "Environment that the prompt belongs to, e.g. 'gsm8k'.",
-        ),
+        _column("environment", _STRING, "Environment that the prompt belongs to, e.g. 'gsm8k'."),
         _column("messages", MESSAGES, "Chat messages that the model is asked with."),
         _column("reference", _STRING, "Gold answer, null where there is none.", null=True),
         _column(

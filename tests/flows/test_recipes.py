@@ -1,5 +1,6 @@
 """Recipes: the papers' numbers as defaults, bounds that name their field, one registry."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -203,7 +204,7 @@ class Recorder:
         self.difficulties: list[int] | None = None
         self.num_promoted = num_promoted
 
-    def sample(self, prompts: Any, sampling: Any) -> None:
+    def sample(self, prompts: Any, sampling: Any, of: str = "environment") -> None:
         self.calls.append("sample")
         self.difficulties = prompts.difficulties
 
@@ -213,7 +214,7 @@ class Recorder:
     def seed_examples(self, num: int, difficulties: list[int]) -> None:
         self.calls.append(f"seed {num} {difficulties[0]}-{difficulties[-1]}")
 
-    def select(self, *selections: Selection) -> str:
+    def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> str:
         self.calls.append("select")
         self.selections += selections
         return "examples"
