@@ -53,7 +53,9 @@ def list_recipes() -> None:
         own = [recipe for recipe in RECIPES.values() if recipe.labels_from == kind]
         print_rows([_list_row(recipe) for recipe in own], title)
     for recipe in RECIPES.values():
-        typer.echo(f"{recipe.name}\n    {recipe.title}\n    reported: {recipe.reported}")
+        typer.echo(recipe.name)
+        typer.echo(_filled("    ", recipe.title))
+        typer.echo(_filled("    reported: ", recipe.reported))
     typer.echo(
         "\n`selfloom recipes show RECIPE` explains one; `selfloom recipes --settings RECIPE`"
     )
@@ -78,13 +80,9 @@ def show_recipe(name: str) -> None:
     typer.echo(_filled("Tables:         ", ", ".join([*tables, *ROUND_TABLES])))
     typer.echo("\nSwitches of its own, and shared ones that its paper sets:")
     for path, value, description in switches(recipe):
-        typer.echo(f"  {path} = {json.dumps(value)}")
+        typer.echo(_filled("  ", f"{path} = {json.dumps(value)}", "    "))
         if description:
-            typer.echo(
-                textwrap.fill(
-                    description, WIDTH, initial_indent="      ", subsequent_indent="      "
-                )
-            )
+            typer.echo(_filled("      ", description))
     typer.echo(f"\nRun it:  selfloom run {recipe.name} --set FIELD=VALUE")
 
 
@@ -127,12 +125,13 @@ def _description(model: type[BaseModel], name: str, field: FieldInfo) -> str:
     return next((one.description for one in inherited if one and one.description), "")
 
 
-def _filled(label: str, text: str) -> str:
+def _filled(label: str, text: str, indent: str | None = None) -> str:
+    """Lines of text after a label, the later ones indented like the first where nothing is said."""
     return textwrap.fill(
         text,
         WIDTH,
         initial_indent=label,
-        subsequent_indent=" " * len(label),
+        subsequent_indent=" " * len(label) if indent is None else indent,
         break_on_hyphens=False,
     )
 

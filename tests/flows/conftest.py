@@ -43,6 +43,7 @@ def tiny_config(recipe: str, **changes: Any) -> RecipeConfig:
             "learning_rate": 1e-4,
             "steps": 6,
             "batch_size": 8,
+            "gradient_accumulation": 1,
             "max_length": 192,
         },
         "monitors": {"min_training_rows": 1},

@@ -66,7 +66,7 @@ def test_what_is_no_json_is_a_text() -> None:
         ),
         (["sampling.n=many"], r"sampling\.n: .*valid integer.*\(given: 'many'\)"),
         (["seed=-1", "shard_size=0"], r"shard_size: .*; seed: |seed: .*; shard_size: "),
-        (["training.method=sgd"], r"training\.method: .*'sft' or 'dpo'"),
+        (["training.method=sgd"], r"training\.method: .*'sft', 'dpo' or 'kto'"),
         (["training.lora_alpha=4"], "lora_alpha=4 without lora_r"),
         (["sampling.n"], "setting 'sampling.n': expected field=value"),
     ],

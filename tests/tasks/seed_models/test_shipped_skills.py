@@ -46,7 +46,7 @@ def test_what_it_says_can_be_read(engine: Engine, name: str) -> None:
 
 
 def test_it_answers_most_problems_and_judges_most_answers(engine: Engine) -> None:
-    for name, least in (("answer", 0.6), ("critique", 0.7), ("judge_pair", 0.6)):
+    for name, least in (("answer", 0.6), ("critique", 0.7), ("verify_output", 0.7)):
         lessons = lessons_of(name)
         texts = said(engine, lessons, temperature=0.0)
         if name == "answer":
