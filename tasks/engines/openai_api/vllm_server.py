@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from tasks.errors import EngineError
 
 _POLL_S = 0.5
 _MAX_RESTARTS = 3
+_MEMORY_ARGUMENTS = ("--kv-cache-memory", "--gpu-memory-utilization")
+
+_ERROR = re.compile(r"(?:^|[\])]\s)\s*(?:\w+\.)*\w+(?:Error|Exception): ")
 
 _logger = logging.getLogger(__name__)
 
@@ -96,9 +100,13 @@ class VllmServer:
         """Raise with its last lines when the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise EngineError(
-                f"`vllm serve` ended with exit code {code}; its last lines:\n{read_tail(self._log)}"
-            )
+            raise EngineError(f"`vllm serve` ended with exit code {code}; {self._last_words()}")
+
+    def _last_words(self) -> str:
+        """The last lines, after the first error: that of an inner process may be far above."""
+        errors = [line for line in read_tail(self._log, 2_000).splitlines() if _ERROR.search(line)]
+        first = f"its first error:\n{errors[0]}\n" if errors else ""
+        return f"{first}its last lines:\n{read_tail(self._log)}"
 
     def close(self) -> None:
         """End the server and all its processes; calling it again does nothing."""
@@ -117,8 +125,8 @@ class VllmServer:
                 return
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"`vllm serve` was not healthy after {self._startup_s:.0f} s (startup_s); its "
-                    f"last lines:\n{read_tail(self._log)}"
+                    f"`vllm serve` was not healthy after {self._startup_s:.0f} s (startup_s); "
+                    f"{self._last_words()}"
                 )
             time.sleep(_POLL_S)
 
@@ -144,6 +152,9 @@ def main() -> None:
     os.environ |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     # Cores are shared with the sandbox; OMP_NUM_THREADS bounds the threads.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    if not any(one.startswith(_MEMORY_ARGUMENTS) for one in arguments):
+        # vLLM's own choice on a CPU is most of the memory, or not to start where less is free.
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; not read on a GPU
     from vllm.entrypoints.cli.main import main as run_vllm
 
     sys.argv = ["vllm", "serve", *arguments]

