@@ -46,6 +46,9 @@ class SelfLengthen(RecipeConfig):
     min_ratio: float = Field(
         default=1.5, gt=0, description="Fewest tokens of an extension, against the first answer."
     )
+    needs_answer: bool = Field(
+        default=False, description="Keep only texts with an answer that can be read."
+    )
     sampling: SamplingSpec = SamplingSpec(n=1, temperature=0.7, max_new_tokens=2048)
     training: TrainingSpec = TrainingSpec(
         method="sft", learning_rate=1e-5, epochs=3, batch_size=32, max_length=8192
@@ -74,7 +77,8 @@ def compose(stages: Stages, config: SelfLengthen) -> TrainingTable:
     extension = Sample(role="answer", template=LENGTHEN, over="answers", turn=1, **drawing)
     chain = Chain(links=(extension,) * config.num_extensions)
     stages.ask(chain, "extend", graded=("answer",))
-    return stages.select(Selection("lengthened", {"min_ratio": config.min_ratio}))
+    parameters = {"min_ratio": config.min_ratio, "needs_answer": config.needs_answer}
+    return stages.select(Selection("lengthened", parameters))
 
 
 RECIPE = Recipe(

@@ -4,7 +4,7 @@
 -- An extension is a sample of turn 1 or later that was made of another one (parent_ids). It is kept
 -- if it has at least min_ratio times the tokens of the answer that its chain began with, was not cut
 -- off, and is the longest such one of its prompt; of equally long ones the pick decides.
--- A sample without an answer counts, unless needs_answer.
+-- A sample without an answer counts, unless needs_answer: long texts are no answers and no programs.
 -- Reasons: not_extended (the first answers), truncated, not_longer, not_longest; duplicate_text,
 -- over_prompt_cap.
 --
@@ -40,7 +40,11 @@ told AS (
         pick(c.sample_id) AS pick,
         CASE
             WHEN c.reason IS NOT NULL
-                AND (getvariable('needs_answer') OR c.reason NOT IN ('no_answer', 'not_checked'))
+                AND (
+                    getvariable('needs_answer')
+                    OR c.reason NOT IN ('no_answer', 'not_checked')
+                    AND NOT starts_with(c.reason, 'execution_')
+                )
                 THEN c.reason
             WHEN f.id IS NULL THEN 'not_extended'
             WHEN o.finish_reason <> 'stop' THEN 'truncated'

@@ -8,7 +8,7 @@ import pytest
 
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec
-from flows.self_training import LOOPS
+from flows.self_training import find_loop
 from storage import Warehouse
 from tasks.labelled import LABELLED
 
@@ -61,7 +61,7 @@ def run_two_rounds(prefect_server: None, tmp_path: Path) -> RunTwoRounds:
         config = find_recipe(name).config.model_validate(values)
         path = str(tmp_path / "warehouse")
         loop = LoopSpec(run="two", rounds=2, base_model=base_model, warehouse=path, patience=5)
-        result = LOOPS[name](config, loop)
+        result = find_loop(name)(config, loop)
         print([(one.number, one.verdict, one.reasons) for one in result.rounds])
         house = Warehouse.open(path)
         for number in (1, 2):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage import Warehouse
 from tests.tasks.ask.scripted import all_rows, sums, write_problems
 
-NUM = {"num_questions": 5, "num_seed_shots": 3, "num_made_shots": 2}
+NUM: dict[str, Any] = {"num_questions": 5, "num_seed_shots": 3, "num_made_shots": 2}
 
 
 @pytest.fixture
