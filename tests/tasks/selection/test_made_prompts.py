@@ -146,10 +146,11 @@ def test_the_longest_extension_of_a_chain(prompts: Prompts, min_ratio: float) ->
 def test_filters_by_spread_and_noise(prompts: Prompts, num_sigmas: float) -> None:
     filters = [Selection("noise_words"), Selection("length_spread", {"num_sigmas": num_sigmas})]
     found = run(prompts, "every_answer", {"max_per_prompt": 100}, filters)
-    useful = [
-        one for _, _, one in places_of(prompts) if one.answer is not None and "AI" not in one.text
+    lengths = [  # an open text has no answer, and counts
+        one.num_tokens
+        for _, _, one in places_of(prompts)
+        if "AI" not in one.text and (one.answer is not None or one.verdict == "accepted")
     ]
-    lengths = [one.num_tokens for one in useful]
     for p, i, one in places_of(prompts):
         if one.answer is None:
             continue
