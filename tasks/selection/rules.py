@@ -83,12 +83,12 @@ def run_filter(
     """
     _execute(connection, plan, plan.rule, {**place, **plan.parameters})
     _check_columns(connection, plan)
-    # A candidate that is of no use already keeps its reason; a text without an answer may be of use.
+    # A candidate that is of no use already keeps its reason; a text without an answer may be used.
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE dropped_first AS "
         "SELECT sample, min(reason) AS reason FROM dropped SEMI JOIN "
-        "(SELECT sample FROM candidates WHERE reason IS NULL OR reason IN ('no_answer', 'not_checked')) "
-        "USING (sample) "
+        "(SELECT sample FROM candidates WHERE reason IS NULL "
+        "OR reason IN ('no_answer', 'not_checked')) USING (sample) "
         "WHERE reason IS NOT NULL GROUP BY sample"
     )
     connection.execute(

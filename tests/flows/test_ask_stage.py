@@ -228,6 +228,7 @@ def test_a_draw_rule_where_answers_are_run_is_refused() -> None:
         check_plan(find_recipe("lmsi"), config)
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_run_again_asks_about_the_rows_that_it_began_with(
     base: Path, prefect_server: None, tmp_path: Path
 ) -> None:

@@ -111,7 +111,11 @@ def test_sampling_asking_and_judging_share_an_engine_that_another_run_does_not_n
     [
         # The round goes on after its failure: what was sampled is there, and nobody is asked again.
         ("watch", ["open base", "failed", "close base", "failed"]),
-        ("train_model", ["open base", "close base", "failed", "failed", "failed", "failed"]),
+        pytest.param(
+            "train_model",
+            ["open base", "close base", "failed", "failed", "failed", "failed"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_engine_ends_before_a_training_and_when_its_round_fails(

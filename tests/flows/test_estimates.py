@@ -12,7 +12,7 @@ from flows.estimates import show_comparison
 from storage import Warehouse, diff_tables
 from tests.flows.conftest import RunTiny, TinyLoop
 
-pytestmark = [pytest.mark.prefect, pytest.mark.sandbox]
+pytestmark = [pytest.mark.prefect, pytest.mark.sandbox, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def check_log(log: Path) -> Counter[str]:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("num_kills", [10, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_kills", [5, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_one_that_was_not(num_kills: int, tmp_path: Path) -> None:
     kill_and_compare(str(tmp_path / "broken"), num_kills, 0.5, tmp_path)
 

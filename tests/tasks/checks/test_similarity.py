@@ -38,7 +38,7 @@ def grams(text: str) -> Counter[str]:
     return Counter(text[i : i + 3] for i in range(max(len(text) - 2, 1)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(prompts=PROMPTS)
 def test_the_cosine_is_that_of_tf_idf_vectors(
     tmp_path_factory: pytest.TempPathFactory, prompts: list[list[Drawn]]

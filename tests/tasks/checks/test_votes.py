@@ -61,13 +61,13 @@ BALLOTS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(BALLOTS.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(rows))))
 def test_the_order_of_samples_does_not_matter(orders: tuple[list[Ballot], list[Ballot]]) -> None:
     assert count(orders[0]) == count(orders[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(BALLOTS)
 def test_votes_equal_a_count_by_hand(ballots: list[Ballot]) -> None:
     rows = count(ballots)

@@ -167,6 +167,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(tiny_llama):
         assert engine.num_restarts == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_again_and_again_is_an_error(tiny_llama, monkeypatch):
     with TransformersEngine(tiny_llama, ONE_THREAD) as engine:
         start = engine._start

@@ -192,6 +192,7 @@ def test_a_request_that_cannot_be_served_is_an_error_of_its_own(engine):
     assert engine.generate([]) == [] and engine.score([]) == []
 
 
+@pytest.mark.slow  # the other engine has the same code for it
 def test_a_killed_worker_is_started_again_and_goes_on(engine):
     requests = make_requests(100)
     before, found = engine.num_restarts, []
@@ -204,6 +205,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(engine):
     assert sorted(found) == sorted(request.id for request in requests)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_served_and_part_of_the_weights(vllm_installed, reference, tmp_path):
     import torch
     from peft import LoraConfig, get_peft_model

@@ -66,7 +66,7 @@ def check(
         assert detail["num_opponents"] == len(who) - 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.booleans())
 def test_votes_are_odds_of_shares(prompts: list[list[Drawn]], own: bool) -> None:
     found = rated(prompts, preference="votes", with_itself=own)
@@ -84,7 +84,7 @@ def test_votes_are_odds_of_shares(prompts: list[list[Drawn]], own: bool) -> None
     assert not found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.booleans(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_scores_are_read_by_a_sigmoid(prompts: list[list[Drawn]], own: bool, scale: float) -> None:
     found = rated(prompts, preference="scores", with_itself=own, scale=scale)

@@ -77,7 +77,7 @@ def values(w: Warehouse, name: str) -> dict[str, float | None]:
     return {row["sample_id"]: row["value"] for row in rows if row["check"] == name}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS)
 def test_against_scipy(warehouse: Warehouse, prompts: Sequence[Sequence[Pair]]) -> None:
     write(warehouse, prompts)

@@ -85,7 +85,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TEXTS, min_size=1, max_size=12))
 def test_every_sample_is_a_prompt_or_a_rejection(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str | None]

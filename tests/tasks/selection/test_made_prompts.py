@@ -63,7 +63,7 @@ def places_of(prompts: Prompts) -> list[tuple[int, int, Drawn]]:
     return [(p, i, one) for p, own in enumerate(prompts) for i, one in enumerate(own)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=10)
 @given(PROMPTS, st.booleans())
 def test_every_answer_of_made_problems(prompts: Prompts, needs_answer: bool) -> None:
     parameters = {"problems": "made", "needs_answer": needs_answer, "max_per_prompt": 100}
@@ -81,7 +81,7 @@ def test_every_answer_of_made_problems(prompts: Prompts, needs_answer: bool) -> 
             assert len(kept) == len({own[i].text for i in kept})
 
 
-@settings(max_examples=60)
+@settings(max_examples=10)
 @given(PROMPTS, st.sampled_from([0.3, 0.5, 1.0]))
 def test_solved_is_verified_or_voted(prompts: Prompts, min_share: float) -> None:
     parameters = {"check_name": "judge", "min_share": min_share, "max_per_prompt": 100}
@@ -106,7 +106,7 @@ def test_solved_is_verified_or_voted(prompts: Prompts, min_share: float) -> None
             assert found[p, i] == expected, (p, i)
 
 
-@settings(max_examples=60)
+@settings(max_examples=10)
 @given(
     st.lists(
         st.lists(DRAWN.filter(lambda one: one.answer is not None), min_size=1, max_size=6),
@@ -141,7 +141,7 @@ def test_the_longest_extension_of_a_chain(prompts: Prompts, min_ratio: float) ->
             assert own[best[0]].num_tokens == max(own[i].num_tokens for i in enough)
 
 
-@settings(max_examples=60)
+@settings(max_examples=10)
 @given(PROMPTS, st.sampled_from([0.0, 1.0, 2.0]))
 def test_filters_by_spread_and_noise(prompts: Prompts, num_sigmas: float) -> None:
     filters = [Selection("noise_words"), Selection("length_spread", {"num_sigmas": num_sigmas})]
@@ -163,7 +163,7 @@ def test_filters_by_spread_and_noise(prompts: Prompts, num_sigmas: float) -> Non
         assert found[p, i] in ((far,) if is_far else (None, "duplicate_text"))
 
 
-@settings(max_examples=60)
+@settings(max_examples=10)
 @given(PROMPTS, st.sampled_from([(0.2, 0.8), (0.5, 1.0)]))
 def test_a_slice_of_made_problems_leaves_given_ones(
     prompts: Prompts, band: tuple[float, float]

@@ -102,7 +102,7 @@ def cap(p: int, own: Sequence[Drawn], reasons: Reasons, most: int) -> None:
             reasons[p, i] = "over_prompt_cap" if len(kept) > most else None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.2, 0.5, 0.7]), st.integers(1, 3), st.integers(1, 3))
 def test_confident_majority(prompts: Prompts, share: float, votes: int, most: int) -> None:
     expected: Reasons = {}
@@ -128,7 +128,7 @@ def test_confident_majority(prompts: Prompts, share: float, votes: int, most: in
     assert len(rows) == sum(reason is None for reason in expected.values())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.integers(1, 3))
 def test_reference_correct(prompts: Prompts, most: int) -> None:
     expected: Reasons = {}
@@ -176,7 +176,7 @@ def pairs_of(rows: list[dict[str, object]], prompts: Prompts) -> dict[int, set[t
     return found
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.2, 0.5, 0.7]), st.integers(1, 20))
 def test_vote_pairs(prompts: Prompts, share: float, most: int) -> None:
     found, rows = decide(prompts, "vote_pairs", min_share=share, max_pairs=most)
@@ -197,7 +197,7 @@ def test_vote_pairs(prompts: Prompts, share: float, most: int) -> None:
         assert {i for i in candidates(own) if found[p, i] is None} == used
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.integers(1, 20), st.booleans())
 def test_reference_pairs(prompts: Prompts, most: int, unparsed_is_wrong: bool) -> None:
     found, rows = decide(
@@ -216,7 +216,7 @@ def test_reference_pairs(prompts: Prompts, most: int, unparsed_is_wrong: bool) -
         assert {i for i in candidates(own) if found[p, i] is None} == used
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 1.0]), st.integers(1, 20), st.booleans())
 def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bool) -> None:
     _, rows = decide(
@@ -237,7 +237,7 @@ def test_best_worst(prompts: Prompts, margin: float, most: int, needs_answer: bo
         assert pairs[p] == pair_up(p, own, sides, most)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 0.32]), st.integers(1, 2), st.integers(0, 2))
 def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: int) -> None:
     found, rows = decide(
@@ -268,7 +268,7 @@ def test_judge_pairs(prompts: Prompts, rho: float, fewest: int, longest_chosen: 
         assert pairs[p] == pair_up(p, own, sides, 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 1.0, 2.0]), st.integers(1, 3))
 def test_best_by_score(prompts: Prompts, least: float, top: int) -> None:
     found, _ = decide(prompts, "best_by_score", min_score=least, top=top)
@@ -285,7 +285,7 @@ def test_best_by_score(prompts: Prompts, least: float, top: int) -> None:
         assert sorted(used) == sorted(kept)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS)
 def test_difficulty_balance(prompts: Prompts) -> None:
     found, _ = decide(
@@ -311,7 +311,7 @@ def test_difficulty_balance(prompts: Prompts) -> None:
         assert set(used) <= texts
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.integers(1, 4), st.sampled_from([1.0, 1.5]))
 def test_the_length_band_and_its_reasons(prompts: Prompts, least: int, ratio: float) -> None:
     band = Selection("length_band", {"min_tokens": least, "max_ratio": ratio})

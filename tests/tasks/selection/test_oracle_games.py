@@ -37,7 +37,7 @@ def rates_of(own: list[Drawn], needs_answer: bool) -> dict[int, float]:
     return {i: fmean(own[i].scores) for i in usable}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.0, 0.6]), st.booleans(), st.booleans(), st.integers(1, 5))
 def test_win_rate_pairs(
     prompts: Prompts, margin: float, use_all: bool, needs_answer: bool, most: int
@@ -85,7 +85,7 @@ def test_every_sample_is_in_one_pair_where_all_are_used() -> None:
     assert {row["soft_label"] for row in rows} == {1.0}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from(["", "m"]), st.booleans(), st.integers(1, 4))
 def test_policy_pairs(prompts: Prompts, rejected: str, needs_answer: bool, most: int) -> None:
     found, rows = decide(
@@ -115,7 +115,7 @@ def test_policy_pairs(prompts: Prompts, rejected: str, needs_answer: bool, most:
         assert {i for i in candidates(own) if found[p, i] is None} == used
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.integers(1, 4))
 def test_contrast_pairs(prompts: Prompts, share: float, most: int) -> None:
     # Equal texts are equally similar, as the stage's similarities are.
@@ -145,7 +145,7 @@ def test_contrast_pairs(prompts: Prompts, share: float, most: int) -> None:
             assert not pairs[p]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PROMPTS, st.sampled_from([0.2, 0.5]), st.integers(1, 3), st.booleans())
 def test_labeled_rows(prompts: Prompts, share: float, most: int, by_reference: bool) -> None:
     name = "reference_labels" if by_reference else "vote_labels"

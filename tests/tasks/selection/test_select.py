@@ -168,7 +168,7 @@ DRAWN = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     prompts=st.lists(st.lists(DRAWN, max_size=7), min_size=1, max_size=4),
     names=st.lists(st.sampled_from(SELECTIONS), min_size=1, max_size=3, unique=True),

@@ -78,7 +78,7 @@ def ranked(p: int, own: list[Drawn], table: dict[tuple[int, int], float]) -> lis
     return sorted(won, key=lambda i: (-fmean(won[i]), pick(p, i)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     rounds(),
     st.sampled_from(["all", "best", "best_worst", "adjacent"]),
