@@ -61,7 +61,7 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
         }
     )
     assert isinstance(config, RecipeConfig)
-    model = resolve_model(house, "seed:programs")
+    model = resolve_model(house, arguments.model)
     environment = load_environment("word_problems")
     return Stages(house, find_recipe("rest_em"), config, environment, run, 1, model, model, 0)
 
@@ -125,6 +125,7 @@ def quiet_prefect() -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="seed:programs", help="seed:NAME or a folder")
     parser.add_argument("--problems", type=int, default=400)
     parser.add_argument("--samples", type=int, default=8, help="per problem")
     parser.add_argument("--shard", type=int, default=50, help="problems per shard")

@@ -29,6 +29,7 @@ from tasks.ask import Chain, Sample, draw_report
 from tasks.data_mix import TrainingTable
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment
+from tasks.evaluation import agreement_by_difficulty, suite_results
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
 from tasks.measures import Measure
 from tasks.models import ModelRef
@@ -98,6 +99,12 @@ class Stages:
     def answer_role(self) -> str:
         """The role of samples that answer a problem: `program` where they are run."""
         return "answer" if self.environment.answer_format == "text" else "program"
+
+    def agreement(self) -> dict[int, float]:
+        """How far the incumbent's held-out samples agree, by difficulty; no label is read."""
+        with self.warehouse.connect() as con:
+            results = suite_results(con, self.run, self.incumbent.id)
+        return agreement_by_difficulty(results)
 
     @writes("prompts")
     def draw(self, prompts: PromptSpec) -> None:

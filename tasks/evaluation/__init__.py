@@ -4,15 +4,20 @@ This package computes metrics with intervals and takes the gate's decision from 
 rows. It does not run models or sandboxes.
 """
 
+from tasks.evaluation.agreement import agreement_by_difficulty, frontier
 from tasks.evaluation.gate import GateDecision, GateSpec, PairedSuite, decide, pair_outcomes
 from tasks.evaluation.metrics import ProblemResult, evaluation_rows
+from tasks.evaluation.suites import suite_results
 
 __all__ = [
     "GateDecision",
     "GateSpec",
     "PairedSuite",
     "ProblemResult",
+    "agreement_by_difficulty",
     "decide",
     "evaluation_rows",
+    "frontier",
     "pair_outcomes",
+    "suite_results",
 ]

@@ -252,6 +252,24 @@ def test_the_frontier_moves_with_promotions_alone(promoted: int, step: int, base
     assert recorder.calls[0] == f"seed 5 1-{base}"
 
 
+def test_with_extend_at_the_frontier_follows_the_agreement_of_the_promoted_model() -> None:
+    class Agreeing(Recorder):
+        def agreement(self) -> dict[int, float]:
+            return {9: 0.5, 11: 0.995, 12: 0.98}
+
+    settings = {"extend_at": 0.99, "base_difficulty": 10}
+    assert composed("length_generalization", Agreeing(5), **settings).difficulties == [12]
+    settings["extend_at"] = 0.98
+    assert composed("length_generalization", Agreeing(5), **settings).difficulties == [13]
+
+
+def test_extend_at_without_held_out_samples_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"evaluation\.num_samples"):
+        find_recipe("length_generalization").config.model_validate(
+            {"extend_at": 0.99, "evaluation": {"num_samples": 0}}
+        )
+
+
 def test_the_hash_of_a_run_follows_recipe_base_and_every_setting() -> None:
     recipe = find_recipe("lmsi")
     config = recipe.config()

@@ -1,0 +1,189 @@
+"""How far a model that saw labels up to ten digits teaches itself: guarded, and without guards.
+
+Two loops from one model, drawn into one plot. `guarded` takes up a length once the model agrees
+with itself on all shorter ones (`extend_at`), learns only unanimous answers, and promotes by the
+gate. `unguarded` takes up the next length every round and learns every answer. Held-out accuracy
+by length is greedy and measured with labels; neither loop reads them.
+
+Run: python benchmarks/length_generalization.py --warehouse /tmp/lengths --plot docs/images/x.svg
+A run that was stopped goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from flows.recipes import find_recipe
+from flows.recipes.config import LoopSpec
+from flows.self_training import LOOPS
+from flows.server import ensure_api
+from storage import Warehouse
+from tasks.seed_models.bootstrap import bootstrap
+
+RECIPE = "length_generalization"
+GUARDS: dict[str, dict[str, Any]] = {
+    "guarded": {"extend_at": 0.99, "min_share": 1.0},
+    "unguarded": {
+        "min_share": 0.0,
+        "gate": {"alpha": 1.0, "non_inferiority": "off"},
+        "monitors": {
+            "max_top_answer_share": 1.0,
+            "stop_truncated_share": 1.0,
+            "stop_repeating_share": 1.0,
+            "stop_length_ratio": 100.0,
+            "min_newest_majority_share": 0.0,
+            "max_newest_drop": 1.0,
+        },
+    },
+}
+MASTERED = 0.99
+# One row per round: its newest length, labels kept of it, share of them that is right, its model's
+# accuracy by length.
+_ROUNDS = """
+SELECT r.round, l.length, l.kept, l.is_right, r.gate_verdict, e.lengths, e.accuracy
+FROM rounds AS r
+LEFT JOIN (
+    SELECT p.run, p.round, max(p.difficulty) AS length, count(*) AS kept,
+        avg((x.completion[1].content = p.reference)::INT) AS is_right
+    FROM prompts AS p
+    JOIN examples AS x ON x.prompt_id = p.id AND x.run = p.run AND x.round = p.round
+    WHERE p.split = 'train' AND p.round > 0
+    GROUP BY ALL
+) AS l ON l.run = r.run AND l.round = r.round
+JOIN (
+    SELECT run, round, list(difficulty ORDER BY difficulty) AS lengths,
+        list(value ORDER BY difficulty) AS accuracy
+    FROM evaluations WHERE metric = 'pass@1 greedy' AND difficulty IS NOT NULL
+    GROUP BY ALL
+) AS e ON e.run = r.run AND e.round = r.round
+WHERE r.run = $run
+ORDER BY r.round
+"""
+Curves = dict[int, dict[int, float]]  # accuracy by round and length
+
+
+def main() -> None:
+    """Run both loops and print and plot accuracy by length."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--warehouse", default="/tmp/selfloom-lengths")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--longest", type=int, default=24, help="longest held-out string")
+    parser.add_argument("--prompts", type=int, default=800, help="prompts per round")
+    parser.add_argument("--steps", type=int, default=400, help="optimizer steps per round")
+    parser.add_argument("--loops", nargs="+", choices=GUARDS, default=list(GUARDS))
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="train the base here; else the shipped one"
+    )
+    parser.add_argument("--plot", type=Path, help="file of the plot (.svg, .png)")
+    given = parser.parse_args()
+    base = "seed:copy"
+    if given.from_scratch:
+        start = time.monotonic()
+        base = str(Path(given.warehouse) / "base-model")
+        bootstrap("copy", base)
+        print(f"base model from scratch: {time.monotonic() - start:.0f} s")
+    ensure_api()
+    curves = {name: run(name, base, given) for name in given.loops}
+    if given.plot:
+        draw(curves, given.plot)
+
+
+def run(name: str, base: str, given: argparse.Namespace) -> Curves:
+    """One loop, its accuracy by round and length."""
+    config = find_recipe(RECIPE).config.model_validate(settings(given) | GUARDS[name])
+    loop = LoopSpec(
+        run=name,
+        rounds=given.rounds,
+        base_model=base,
+        warehouse=given.warehouse,
+        patience=given.rounds,
+    )
+    start = time.monotonic()
+    result = LOOPS[RECIPE](config, loop)
+    print(f"\n{name}: {time.monotonic() - start:.0f} s, ended with {result}")
+    return report(Warehouse.open(given.warehouse), name)
+
+
+def settings(given: argparse.Namespace) -> dict[str, Any]:
+    """What both loops share: the demo's settings for the copy model, and more lengths."""
+    lengths = list(range(10, given.longest + 1))
+    return {
+        "environment": {"name": "copy"},
+        "prompts": {"num": given.prompts},
+        "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": given.longest + 8},
+        "evaluation": {
+            "num": 50 * len(lengths),
+            "difficulties": lengths,
+            "num_samples": 4,
+            "temperature": 1.0,
+            "headroom_difficulties": [11],
+        },
+        "shard_size": 250,
+        "mix": {"rounds": "all", "newest_share": 0.5, "num_rows": given.steps * 64},
+        "training": {
+            "method": "sft",
+            "learning_rate": 1e-3,
+            "steps": given.steps,
+            "warmup_steps": 20,
+            "adam_beta2": 0.98,
+            "weight_decay": 0.01,
+            "batch_size": 64,
+            "max_length": 128,
+        },
+    }
+
+
+def report(house: Warehouse, name: str) -> Curves:
+    """Print what each round labelled and what its model can do."""
+    with house.connect() as con:
+        rounds = con.execute(_ROUNDS, {"run": name}).fetchall()
+    curves: Curves = {}
+    print("round newest labels   right   verdict  longest  accuracy by length")
+    for number, length, kept, right, verdict, lengths, accuracy in rounds:
+        curves[number] = dict(zip(lengths, accuracy, strict=True))
+        shown = " ".join(f"{value:.2f}" for value in accuracy)
+        labels = (
+            "                      " if kept is None else f"{length:>6} {kept:>6} {right:>7.1%} "
+        )
+        print(f"{number:>5} {labels} {verdict:>9} {reach(curves[number]):>7}  {shown}")
+    return curves
+
+
+def reach(accuracy: dict[int, float]) -> int:
+    """The longest length up to which all are answered at `MASTERED` or better; 0 for none."""
+    lengths = sorted(accuracy)
+    failed = next((n for n in lengths if accuracy[n] < MASTERED), lengths[-1] + 1)
+    return failed - 1 if failed > lengths[0] else 0
+
+
+def draw(curves: dict[str, Curves], path: Path) -> None:
+    """One panel per loop: a curve of accuracy by length for every round."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (name, rounds) in zip(panels, curves.items(), strict=True):
+        last = max(rounds)
+        for number, accuracy in rounds.items():
+            shade = colormaps["viridis"](number / max(1, last))
+            axes.plot(list(accuracy), list(accuracy.values()), color=shade, label=f"{number}")
+        axes.set(title=name, xlabel="digits", ylim=(-0.02, 1.02))
+        axes.axvline(10, color="gray", linewidth=0.8, linestyle=":")
+    panels[0].set_ylabel("held-out accuracy")
+    panels[-1].legend(title="round", fontsize="x-small", ncols=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()
