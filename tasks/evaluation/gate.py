@@ -37,9 +37,11 @@ class GateSpec(BaseModel):
     )
     min_gain: float = Field(
         default=0.0,
-        ge=0.0,
+        ge=-1.0,
         le=1.0,
-        description="Smallest gain in accuracy on the primary suites, as a share of problems.",
+        description="Smallest gain in accuracy on the primary suites, as a share of problems. "
+        "Negative: a loss that is still accepted; -1 accepts any candidate, for loops without a "
+        "gate (with alpha 1 and non_inferiority 'off').",
     )
     non_inferiority_margin: float = Field(
         default=0.05,

@@ -52,7 +52,7 @@ OUTCOMES = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_siz
 SPECS = st.builds(
     GateSpec,
     alpha=st.sampled_from([0.05, 0.3, 1.0]),
-    min_gain=st.sampled_from([0.0, 0.1]),
+    min_gain=st.sampled_from([-0.1, 0.0, 0.1]),
     non_inferiority_margin=st.sampled_from([0.0, 0.05, 0.3]),
     non_inferiority=st.sampled_from(["confidence", "observed", "off"]),
     max_difficulty_drop=st.sampled_from([None, 0.0, 0.2]),
@@ -113,6 +113,16 @@ def test_the_same_model_twice_is_rejected() -> None:
 
 def test_a_gain_within_noise_is_rejected() -> None:
     assert not decide([suite("s", wins=12, losses=8, both=100)]).promote
+
+
+def test_a_loop_without_a_gate_promotes_also_what_got_worse() -> None:
+    open_gate = GateSpec(alpha=1.0, min_gain=-1.0, non_inferiority="off")
+    assert decide([suite("s", wins=0, losses=100)], open_gate).promote
+    slightly = open_gate.model_copy(update={"min_gain": -0.1})
+    assert decide([suite("s", wins=0, losses=10, both=90)], slightly).promote
+    assert not decide([suite("s", wins=0, losses=11, both=89)], slightly).promote
+    with pytest.raises(ValidationError, match="min_gain"):
+        GateSpec(min_gain=-1.5)
 
 
 def test_a_mean_that_rises_through_one_suite_does_not_hide_a_loss_on_another() -> None:
