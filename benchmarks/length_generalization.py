@@ -33,7 +33,8 @@ from tasks.seed_models.bootstrap import bootstrap
 
 RECIPE = "length_generalization"
 GUARDS: dict[str, dict[str, Any]] = {
-    "guarded": {"extend_at": 0.99, "min_share": 1.0},
+    # A length is taken up at any agreement above 0.4: unanimity, not the mean, picks the answers.
+    "guarded": {"extend_at": 0.99, "min_share": 1.0, "monitors": {"max_newest_drop": 0.5}},
     "unguarded": {
         "min_share": 0.0,
         "gate": {"alpha": 1.0, "non_inferiority": "off"},

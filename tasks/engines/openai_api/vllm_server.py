@@ -23,6 +23,12 @@ from tasks.errors import EngineError
 _POLL_S = 0.5
 _MAX_RESTARTS = 3
 _MEMORY_ARGUMENTS = ("--kv-cache-memory", "--gpu-memory-utilization")
+# By the names that overrule them; the reasons are those of the vllm engine (vllm_params.py).
+_CPU_ARGUMENTS = {
+    ("--enable-chunked-prefill", "--no-enable-chunked-prefill"): ["--no-enable-chunked-prefill"],
+    ("--block-size",): ["--block-size", "32"],
+    ("--enforce-eager", "--no-enforce-eager"): ["--enforce-eager"],
+}
 
 _ERROR = re.compile(r"(?:^|[\])]\s)\s*(?:\w+\.)*\w+(?:Error|Exception): ")
 
@@ -105,7 +111,7 @@ class VllmServer:
     def _last_words(self) -> str:
         """The last lines, after the first error: that of an inner process may be far above."""
         errors = [line for line in read_tail(self._log, 2_000).splitlines() if _ERROR.search(line)]
-        first = f"its first error:\n{errors[0]}\n" if errors else ""
+        first = f"its first error: {errors[0].strip()}\n" if errors else ""
         return f"{first}its last lines:\n{read_tail(self._log)}"
 
     def close(self) -> None:
@@ -156,7 +162,13 @@ def main() -> None:
         # vLLM's own choice on a CPU is most of the memory, or not to start where less is free.
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; not read on a GPU
     from vllm.entrypoints.cli.main import main as run_vllm
+    from vllm.platforms import current_platform
 
+    if current_platform.is_cpu():
+        given = {one.split("=")[0] for one in arguments}
+        for names, values in _CPU_ARGUMENTS.items():
+            if given.isdisjoint(names):
+                arguments += values
     sys.argv = ["vllm", "serve", *arguments]
     run_vllm()
 

@@ -41,6 +41,16 @@ def group_members(group: int) -> list[int]:
     return found
 
 
+def test_prompts_of_more_tokens_than_one_step_takes_are_all_answered(engine):
+    # Read in parts, a prompt of a seeded sample ends vLLM's process on a CPU.
+    prompts = [[{"role": "user", "content": f"{i} {'x' * 150}"}] for i in range(60)]
+    found = engine.generate(
+        [GenerationRequest(str(i), p, n=2, seed=i, max_new_tokens=4) for i, p in enumerate(prompts)]
+    )
+    assert [c.error for group in found for c in group] == [None] * 120
+    assert engine._server.num_restarts == 0
+
+
 def test_samples_scores_and_errors_are_those_of_the_model(engine, tiny_llama):
     assert engine.weight_hash == weight_hash(tiny_llama)
     assert engine._served.is_verified and engine._served.is_vllm
