@@ -15,7 +15,11 @@ from tasks.models import resolve_model
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{model}", task_runner=ONE_AFTER_ANOTHER)
-def evaluate_flow(model: str, config: RecipeConfig, warehouse: str) -> str:
+def evaluate_flow(
+    model: str = "seed:programs",
+    config: RecipeConfig = RecipeConfig(),
+    warehouse: str = "warehouse",
+) -> str:
     """Measure a model on held-out problems; returns the run that holds rows and metrics.
 
     Args:

@@ -8,12 +8,14 @@ from prefect.utilities.callables import ParameterSchema
 
 from flows.recipes.config import RecipeConfig
 from flows.recipes.recipe import Recipe
+from tasks.engines import ENGINES
+from tasks.environments import ENVIRONMENTS
 
 _PARAMETERS = ("loop", "config")
 
 
 def form_of(recipe: Recipe, schema: ParameterSchema) -> ParameterSchema:
-    """The schema with another order, other titles and the missing help texts; bounds stay.
+    """The schema with another order, other titles, the missing help texts, and choices of names.
 
     Args:
         recipe: The recipe whose form it is.
@@ -28,9 +30,21 @@ def form_of(recipe: Recipe, schema: ParameterSchema) -> ParameterSchema:
         definition["description"] = definition.get("description", "").partition("\n")[0]
         for field, entry in definition.get("properties", {}).items():
             entry["title"] = field
+    offer_names(form)
     settings = form.definitions[recipe.config.__name__]
     settings["properties"] = _own_first(recipe, settings["properties"])
     return form
+
+
+def offer_names(form: ParameterSchema) -> None:
+    """Make the names that settings know choices of the form; an environment may be a class too."""
+    environment = form.definitions["EnvironmentSpec"]["properties"]["name"]
+    del environment["type"]
+    environment["anyOf"] = [
+        {"title": "shipped", "type": "string", "enum": list(ENVIRONMENTS)},
+        {"title": "own class", "type": "string", "pattern": "^[^:]+:[^:]+$"},
+    ]
+    form.definitions["EngineSpec"]["properties"]["name"]["enum"] = list(ENGINES)
 
 
 def _own_first(recipe: Recipe, fields: dict[str, Any]) -> dict[str, Any]:

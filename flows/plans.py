@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> RecipeConfig:
+def make_config(
+    recipe: str,
+    file: Path | None,
+    settings: Sequence[str],
+    by_path: Mapping[str, object] | None = None,
+) -> RecipeConfig:
     """The settings of a recipe: its defaults, then the file's, then the single ones.
 
     Args:
         recipe: Name of the recipe.
         file: A JSON object of any subset of the settings.
         settings: Texts like `training.steps=200`; values are JSON, or text where that fails.
+        by_path: The same as values, e.g. `{"training.steps": 200}`.
 
     Raises:
         UnknownRecipeError: There is no such recipe.
@@ -41,6 +47,8 @@ def make_config(recipe: str, file: Path | None, settings: Sequence[str]) -> Reci
         if not separator or not all(path.split(".")):
             raise SettingError(f"setting {text!r}: expected field=value, e.g. training.steps=200")
         values = _merge(values, _nested(path.split("."), _value(value)))
+    for path, given in (by_path or {}).items():
+        values = _merge(values, _nested(path.split("."), given))
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Deployments: what a worker imports is the recipe's own flow, with the recipe's own form."""
 
 import importlib
+import re
 
 import pytest
 from prefect.flows import load_flow_from_entrypoint
@@ -9,6 +10,9 @@ from prefect.utilities.callables import parameter_schema
 from flows.deployments import deployments
 from flows.recipes import RECIPES, find_recipe
 from flows.self_training import LOOPS
+from flows.server import TAG
+from tasks.engines import ENGINES
+from tasks.environments import ENVIRONMENTS
 
 NAMES = sorted(RECIPES)
 
@@ -42,11 +46,25 @@ def test_the_defaults_of_the_form_are_the_papers() -> None:
 
 def test_there_is_one_deployment_per_recipe_by_module_path() -> None:
     made = {deployment.name: deployment for deployment in deployments()}
-    assert made.keys() == RECIPES.keys()
+    assert made.keys() == {*RECIPES, "any_recipe", "evaluate_flow"}
     for name, deployment in made.items():
         assert deployment.entrypoint == f"flows.deployments.{name}"
-        assert find_recipe(name).paper in (deployment.description or "")
         assert deployment.concurrency_limit == 1
+        assert deployment.version and TAG in deployment.tags
+        assert name not in RECIPES or RECIPES[name].paper in (deployment.description or "")
+
+
+def test_names_are_choices_of_the_forms() -> None:
+    made = {deployment.name: deployment._parameter_openapi_schema for deployment in deployments()}
+    one = made["any_recipe"].properties
+    assert one["recipe"]["enum"] == list(RECIPES) and one["recipe"]["default"] in RECIPES
+    assert one["environment"]["enum"] == [one["environment"]["default"], *ENVIRONMENTS]
+    for name in {*RECIPES, "evaluate_flow"}:
+        definitions = made[name].definitions
+        assert definitions["EngineSpec"]["properties"]["name"]["enum"] == list(ENGINES)
+        environment = definitions["EnvironmentSpec"]["properties"]["name"]
+        assert environment["anyOf"][0]["enum"] == list(ENVIRONMENTS)
+        assert re.search(environment["anyOf"][1]["pattern"], "my.module:Problems")
 
 
 def test_a_worker_that_imports_the_module_anew_finds_the_names() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prefect.utilities.callables import parameter_schema
 
-from flows.forms import form_of
+from flows.forms import form_of, offer_names
 from flows.recipes import RECIPES
 from flows.recipes.config import RecipeConfig
 from flows.self_training import LOOPS
@@ -26,9 +26,10 @@ def what_is_checked(schema: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_only_what_people_read_is_changed(name: str) -> None:
+def test_only_what_people_read_and_the_choice_of_names_are_changed(name: str) -> None:
     before = parameter_schema(LOOPS[name])
     after = form_of(RECIPES[name], before)
+    offer_names(before)
     assert what_is_checked(after.properties) == what_is_checked(before.properties)
     assert what_is_checked(after.definitions) == what_is_checked(before.definitions)
     assert after.properties != before.properties
