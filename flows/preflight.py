@@ -42,6 +42,7 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
     rounds = [config.for_round(number) for number in range(1, num_rounds + 1)]
     for one in rounds:
         _check_settings(recipe, one)
+        _check_actions(recipe, one)
         _check_selection(recipe, one)
     environment = check_evaluation(config)
     train = [_problems(environment, "train", "prompts", one.prompts) for one in rounds]
@@ -177,6 +178,21 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
             f"sampling.temperature=0 makes {sampling.n} equal samples of every problem; set it "
             "above 0, or sampling.n=1"
         )
+
+
+def _check_actions(recipe: Recipe, config: RecipeConfig) -> None:
+    """Refuse a correction that has nothing to correct in this recipe."""
+    for monitor, action in config.monitors.actions.items():
+        if action == "raise_threshold" and not recipe.threshold:
+            raise SettingError(
+                f"monitors.actions.{monitor}=raise_threshold: recipe {recipe.name!r} has no "
+                "threshold for its labels; choose hotter, shrink, stop, warn or ignore"
+            )
+        if action == "hotter" and config.sampling.temperature == 0:
+            raise SettingError(
+                f"monitors.actions.{monitor}=hotter with sampling.temperature=0: greedy answers "
+                "have no temperature to raise; set one above 0, or choose another action"
+            )
 
 
 def _check_selection(recipe: Recipe, config: RecipeConfig) -> None:

@@ -15,6 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import ask_stage, measure_stage, prompt_stage, reward_stage, win_rate_stage
+from flows.corrections import earlier_corrections, with_corrections
 from flows.demonstration_stage import write_demonstrations
 from flows.labelled_stage import write_labelled
 from flows.problem_stage import draw_problems, draw_seeds, problem_seed, write_seed_examples
@@ -52,7 +53,8 @@ class Stages:
         warehouse: Where everything is written.
         recipe: The method.
         run_config: The run's settings.
-        config: This round's: with the values that the run's schedule has for it.
+        config: This round's: with the values that the run's schedule has for it, and what findings
+            of earlier rounds corrected.
         environment: Where problems come from.
         run: Name of the run.
         number: Number of the round.
@@ -81,7 +83,9 @@ class Stages:
     ) -> None:
         """Keep the round's context."""
         self.warehouse, self.recipe = warehouse, recipe
-        self.run_config, self.config = config, config.for_round(number)
+        corrections = earlier_corrections(warehouse, run, number)
+        self.run_config = config
+        self.config = with_corrections(config.for_round(number), recipe, corrections)
         self.environment, self.run, self.number = environment, run, number
         self.incumbent, self.base, self.num_promoted = incumbent, base, num_promoted
         spec = config.engine
@@ -91,7 +95,7 @@ class Stages:
         )
         self.seconds: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
-        self.metrics: dict[str, dict[str, Any]] = {}
+        self.metrics: dict[str, Any] = {}
         self.asked: dict[str, ask_stage.Asked] = {}
         self.is_estimated = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow, task
@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.estimates import show_comparison
 from flows.evaluation import evaluate_model, judge_candidate
+from flows.monitor_stage import correct_later_rounds, ending_of, watch, watch_training
 from flows.progress import say, stage_progress
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
@@ -22,9 +23,7 @@ from tasks.evaluation.gate import GateDecision
 from tasks.evaluation.suites import suite_results
 from tasks.headroom import Headroom, headroom
 from tasks.models import ModelRef, check_weights, incumbent_of, path_in_tables, resolve_model
-from tasks.monitors import monitor_round
-from tasks.monitors.signatures import chosen_logprob
-from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
+from tasks.monitors import Finding
 from tasks.sql_script import SQL_DIGEST
 from tasks.training import TrainedModel, train_model
 
@@ -133,9 +132,8 @@ def _run_round(stages: Stages) -> None:
     say(f"{stages.run} round {stages.number}: {stages.recipe.name} from {stages.incumbent.id}")
     table = stages.recipe.compose(stages, stages.config)
     metrics, findings = watch(stages)
-    if _is_stop(findings):
-        write_round(stages, None, "stopped", [], findings, metrics.to_dict())
-        show(stages, "stopped", findings[0], findings)
+    if ending_of(findings):
+        _end_early(stages, findings, None, metrics.to_dict())
         return
     stages.engines.close()  # the trainer needs their memory
     with stages.clock("train"):
@@ -148,24 +146,35 @@ def _run_round(stages: Stages) -> None:
         _start_model(stages).id,
     )
     measured = _training_metrics(trained)
-    findings = sorted(
-        [*findings, *watch_training(stages, metrics, measured)], key=lambda f: not _is_stop([f])
-    )
     kept = metrics.to_dict() | measured
-    if _is_stop(findings):
+    of_training = watch_training(stages, metrics, measured)
+    findings = [*of_training, *findings]
+    if ending_of(of_training):
         write_model(stages, candidate, "rejected", frozen, measured)
-        write_round(stages, candidate, "stopped", [], findings, kept)
-        show(stages, "stopped", findings[0], findings)
+        _end_early(stages, findings, candidate, kept)
         return
     evaluate_model(stages, candidate)
     decision = judge_candidate(stages, candidate)
+    changes = correct_later_rounds(stages, findings)
+    lines = [*decision.reasons, *changes]
     write_model(stages, candidate, decision.verdict, frozen, measured)
-    write_round(stages, candidate, decision.verdict, decision.reasons, findings, kept)
-    show(stages, decision.verdict, _headline(decision), [*decision.reasons, *findings])
+    write_round(stages, candidate, decision.verdict, lines, findings, kept)
+    show(stages, decision.verdict, _headline(decision), [*lines, *map(str, findings)])
 
 
-def _is_stop(findings: list[str]) -> bool:
-    return any(line.startswith("stop:") for line in findings)
+def _end_early(
+    stages: Stages, findings: list[Finding], child: ModelRef | None, metrics: dict[str, Any]
+) -> None:
+    """End a round whose rows, or whose model, the monitors withhold."""
+    verdict = ending_of(findings)
+    assert verdict is not None
+    what = "Nothing was trained" if child is None else "The model was not evaluated"
+    causes = ", ".join(f.name for f in findings if f.withholds)
+    lines = [f"{what} ({causes})."] if verdict == "rejected" else []
+    lines += correct_later_rounds(stages, findings) if verdict == "rejected" else []
+    write_round(stages, child, verdict, lines, findings, metrics)
+    decisive = next(f for f in findings if f.done == "stop" or f.withholds)
+    show(stages, verdict, str(decisive), [*lines, *map(str, findings)])
 
 
 def _headline(decision: GateDecision) -> str:
@@ -197,18 +206,6 @@ def _headroom(stages: Stages) -> Headroom | None:
         results = suite_results(con, stages.run, stages.incumbent.id)
     levels = stages.config.evaluation.headroom_difficulties
     return headroom([r for r in results if levels is None or r.difficulty in levels])
-
-
-@task(name="monitors", cache_policy=NO_CACHE)
-def watch(stages: Stages) -> tuple[RoundMetrics, list[str]]:
-    """The round's metrics and what the monitors say of them, before anything is trained."""
-    with stages.warehouse.connect() as con:
-        metrics = round_metrics(con, stages.run, stages.number)
-        earlier = [m for number, m in earlier_rounds(con, stages.run, stages.number) if number]
-    findings = monitor_round(
-        metrics, earlier, stages.config.monitors, labels=stages.recipe.labels_from
-    )
-    return metrics, [str(finding) for finding in findings]
 
 
 @task(name="freeze training rows", cache_policy=NO_CACHE)
@@ -259,18 +256,6 @@ def _training_metrics(trained: TrainedModel) -> dict[str, Any]:
     return kept | chosen
 
 
-@task(name="monitor training", cache_policy=NO_CACHE)
-def watch_training(stages: Stages, metrics: RoundMetrics, measured: dict[str, Any]) -> list[str]:
-    """What the monitors say of the training itself."""
-    trained = replace(
-        metrics,
-        chosen_logprob_start=measured.get("chosen_logprob_start"),
-        chosen_logprob_end=measured.get("chosen_logprob_end"),
-    )
-    finding = chosen_logprob(trained, (), stages.config.monitors)
-    return [] if finding is None else [str(finding)]
-
-
 def write_model(
     stages: Stages,
     model: ModelRef,
@@ -313,7 +298,7 @@ def write_round(
     child: ModelRef | None,
     verdict: str,
     reasons: list[str],
-    findings: list[str],
+    findings: list[Finding],
     metrics: dict[str, Any],
 ) -> None:
     """Write the round's row: the last thing a round does."""
@@ -332,7 +317,7 @@ def write_round(
         "estimate": show_comparison(stages),
         "gate_verdict": verdict,
         "gate_reasons": reasons,
-        "monitor_findings": findings,
+        "monitor_findings": [str(finding) for finding in findings],
     }
     stages.warehouse.write("rounds", [row], run=stages.run, round=stages.number, part="round")
 

@@ -65,6 +65,8 @@ class RoundMetrics:
         chosen_logprob_start: Mean log-probability of chosen completions before training, from
             training.
         chosen_logprob_end: The same after training.
+        judges: Statistics of every judge, by its name, level and measure; see `tasks.judging`.
+        rewards: What implicit rewards are of, and how far two rounds' rankings agree (`tau`).
     """
 
     num_prompts: int = 0
@@ -101,6 +103,8 @@ class RoundMetrics:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     chosen_logprob_start: float | None = None
     chosen_logprob_end: float | None = None
+    judges: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    rewards: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_selected(self) -> int:
@@ -132,8 +136,8 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
         round: Number of the round.
 
     Returns:
-        Metrics with the two fields that only training knows left empty; counts are 0 for a round
-        that wrote nothing.
+        Metrics without what only training and the stages know (log-probabilities, judges,
+        rewards); counts are 0 for a round that wrote nothing.
     """
     parameters = {"run": run, "round": round}
     cursor = con.execute(_METRICS.bind(con, parameters))

@@ -69,4 +69,5 @@ RECIPE = Recipe(
     config=DNO,
     compose=compose,
     labels_from="votes",
+    threshold="min_margin",
 )

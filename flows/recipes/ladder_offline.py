@@ -107,4 +107,5 @@ RECIPE = Recipe(
     config=LadderOffline,
     compose=compose,
     labels_from="votes",
+    threshold="min_share",
 )

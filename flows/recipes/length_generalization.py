@@ -95,4 +95,5 @@ RECIPE = Recipe(
     config=LengthGeneralization,
     compose=compose,
     labels_from="votes",
+    threshold="min_share",
 )

@@ -54,4 +54,5 @@ RECIPE = Recipe(
     config=LMSI,
     compose=compose,
     labels_from="votes",
+    threshold="min_share",
 )

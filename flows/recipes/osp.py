@@ -71,4 +71,5 @@ RECIPE = Recipe(
     config=OSP,
     compose=compose,
     labels_from="judge",
+    threshold="min_strength",
 )

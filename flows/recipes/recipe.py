@@ -33,6 +33,8 @@ class Recipe:
         labels_from: What a self-made label rests on; decides which monitors apply: `votes`,
             `references`, a `judge` (a model's scores), `execution` (tests that the model wrote),
             or `none` (nothing says which sample is better, e.g. all human answers win).
+        threshold: Its setting that a monitor can raise, so that fewer and surer labels are kept;
+            empty where it has none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Recipe:
     config: type[RecipeConfig]
     compose: Callable[[Stages, Any], TrainingTable]
     labels_from: LabelSource
+    threshold: str = ""
 
     @property
     def allow_references(self) -> bool:

@@ -56,4 +56,5 @@ RECIPE = Recipe(
     config=SALMON,
     compose=compose,
     labels_from="judge",
+    threshold="min_strength",
 )

@@ -95,4 +95,5 @@ RECIPE = Recipe(
     config=ScPO,
     compose=compose,
     labels_from="votes",
+    threshold="min_share",
 )

@@ -107,4 +107,5 @@ RECIPE = Recipe(
     config=SelfAlignUnknown,
     compose=compose,
     labels_from="judge",
+    threshold="min_disparity",
 )

@@ -70,4 +70,5 @@ RECIPE = Recipe(
     config=SelfRationalization,
     compose=compose,
     labels_from="references",
+    threshold="min_margin",
 )

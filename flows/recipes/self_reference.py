@@ -47,4 +47,5 @@ RECIPE = Recipe(
     config=SelfReference,
     compose=compose,
     labels_from="judge",
+    threshold="min_strength",
 )

@@ -1,6 +1,8 @@
 -- How far a judge can be believed: its statistics over a round, overall and by difficulty.
 --
 -- Measures (n: what each is counted over)
+--   num_judgements       judgements, of any status
+--   num_pairs            pairs that were shown in both orders
 --   error_share          judgements that the engine failed on
 --   unparseable_share    judgements that nothing could be read from, of those without an error
 --   mean_score           mean of the scores
@@ -81,6 +83,10 @@ compared AS (
 measured AS (
     SELECT level, 'error_share' AS measure, avg((status = 'error')::INTEGER) AS value, count(*) AS n
     FROM judgements GROUP BY level
+    UNION ALL
+    SELECT level, 'num_judgements', count(*), count(*) FROM judgements GROUP BY level
+    UNION ALL
+    SELECT level, 'num_pairs', count(*) / 2, count(*) / 2 FROM met GROUP BY level
     UNION ALL
     SELECT level, 'unparseable_share', avg((value IS NULL AND label IS NULL)::INTEGER), count(*)
     FROM judgements WHERE status = 'ok' GROUP BY level

@@ -4,7 +4,14 @@ This package reads metrics and returns findings. It measures nothing itself (`ta
 and `tasks.headroom` do) and does not end anything: the flow does.
 """
 
-from tasks.monitors.judge import LabelSource, monitor_round, no_headroom
-from tasks.monitors.spec import Finding, MonitorSpec
+from tasks.monitors.monitor import LabelSource, monitor_round, no_headroom
+from tasks.monitors.spec import Finding, MonitorSpec, with_actions
 
-__all__ = ["Finding", "LabelSource", "MonitorSpec", "monitor_round", "no_headroom"]
+__all__ = [
+    "Finding",
+    "LabelSource",
+    "MonitorSpec",
+    "monitor_round",
+    "no_headroom",
+    "with_actions",
+]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tasks.monitors.spec import Finding, MonitorSpec, Severity
+from tasks.monitors.spec import Finding, MonitorName, MonitorSpec, Severity
 from tasks.round_metrics import RoundMetrics
 
 # Verdicts that say nothing about the program: the sandbox failed or refused.
@@ -266,7 +266,7 @@ VOTE_CHECKS: tuple[Check, ...] = (error_avalanche,)
 
 
 def _above(
-    name: str, value: float | None, levels: tuple[float, float], what: str, advice: str
+    name: MonitorName, value: float | None, levels: tuple[float, float], what: str, advice: str
 ) -> Finding | None:
     warn, stop = levels
     if value is None or value <= warn:

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Severity = Literal["stop", "warn"]
+Correction = Literal["shrink", "hotter", "raise_threshold"]
+CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
+Action = Literal["ignore", "warn", "stop"] | Correction
+MonitorName = Literal[
+    "chosen_logprob",
+    "constant_answer",
+    "diversity_loss",
+    "error_avalanche",
+    "judge_collapse",
+    "judge_drift",
+    "label_accuracy",
+    "length_drift",
+    "no_headroom",
+    "outage",
+    "position_bias",
+    "repetition",
+    "training_rows",
+    "truncation",
+]
 
 
 def _share(default: float, description: str) -> float:
@@ -20,6 +40,29 @@ class MonitorSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    actions: dict[MonitorName, Action] = Field(
+        default_factory=dict,
+        description="What a monitor's finding leads to, by the monitor's name, in place of its own "
+        "warn or stop: ignore, warn, stop, or a correction of all later rounds: shrink (fewer "
+        "training steps), hotter (a higher temperature), raise_threshold (the recipe's own).",
+    )
+    hotter_factor: float = Field(
+        default=1.2, gt=1.0, le=5.0, description="Action hotter: factor on sampling.temperature."
+    )
+    max_temperature: float = Field(
+        default=1.5, gt=0.0, le=5.0, description="Action hotter: no temperature above this."
+    )
+    shrink_factor: float = Field(
+        default=0.5,
+        gt=0.0,
+        lt=1.0,
+        description="Action shrink: factor on training steps (or epochs).",
+    )
+    raise_threshold_by: float = Field(
+        default=0.1,
+        gt=0.0,
+        description="Action raise_threshold: what is added to the recipe's threshold, in its unit.",
+    )
     min_prompts: int = Field(
         default=20, ge=1, description="Fewest voted prompts for checks that compare prompts."
     )
@@ -69,12 +112,39 @@ class MonitorSpec(BaseModel):
     min_rows_ratio: float = _share(
         0.25, "Warn when a round selects less than this part of the previous round's rows."
     )
+    min_judgements: int = Field(
+        default=50, ge=1, description="Fewest judgements (or pairs) for checks of a judge."
+    )
+    warn_top_score_share: float = _share(
+        0.8, "Warn when a judge says one and the same in more than this share of judgements."
+    )
+    stop_top_score_share: float = _share(
+        0.95, "Stop when it says one and the same in more than this share."
+    )
+    min_reference_agreement: float = _share(
+        0.7, "But not when references show that it prefers right answers this often."
+    )
+    warn_first_share: float = _share(
+        0.65, "Warn when a judge prefers one position in more than this share of judgements."
+    )
+    stop_first_share: float = _share(0.9, "Stop when it does in more than this share.")
+    min_swap_consistency: float = _share(
+        0.4, "Warn when a smaller share of pairs than this survives the swap of their order."
+    )
+    min_tau: float = Field(
+        default=0.0,
+        ge=-1.0,
+        le=1.0,
+        description="Stop when Kendall's tau between the rankings of two rounds' models is not "
+        "above this.",
+    )
     warn_outage_share: float = _share(0.02, "Warn above this share of samples or runs lost.")
     stop_outage_share: float = _share(0.2, "Stop above this share of samples or runs lost.")
 
     @model_validator(mode="after")
     def _warn_before_stop(self) -> MonitorSpec:
-        for name in ("truncated_share", "repeating_share", "length_ratio", "outage_share"):
+        pairs = ("truncated_share", "repeating_share", "length_ratio", "outage_share")
+        for name in (*pairs, "top_score_share", "first_share"):
             warn, stop = getattr(self, f"warn_{name}"), getattr(self, f"stop_{name}")
             if warn > stop:
                 raise ValueError(
@@ -88,19 +158,44 @@ class Finding:
     """One recognized signature.
 
     Attributes:
-        name: Name of the signature, in snake_case.
-        severity: 'stop' ends the loop, 'warn' is reported.
+        name: Name of the monitor.
+        severity: How bad it is: at 'stop' the round's rows, or its model, must not be used.
         message: A full sentence with the numbers and what to do.
         value: The measured number.
         threshold: The bound it crossed.
+        action: What is done about it, if not what the severity says.
     """
 
-    name: str
+    name: MonitorName
     severity: Severity
     message: str
     value: float
     threshold: float
+    action: Action | None = None
+
+    @property
+    def done(self) -> Action:
+        """What is done about it."""
+        return self.action or self.severity
+
+    @property
+    def withholds(self) -> bool:
+        """Whether the loop goes on without this round: bad enough to stop, but to be corrected."""
+        return self.severity == "stop" and self.done in CORRECTIONS
 
     def __str__(self) -> str:
         """Returns the line kept in `rounds.monitor_findings`."""
-        return f"{self.severity}: {self.name}: {self.message}"
+        return f"{self.done}: {self.name}: {self.message}"
+
+
+def with_actions(findings: Iterable[Finding | None], spec: MonitorSpec) -> list[Finding]:
+    """Returns the findings with the actions of the settings, stops first, ignored ones left out.
+
+    Args:
+        findings: What the checks found; None where they found nothing.
+        spec: Holds the actions.
+    """
+    known = [f for f in findings if f is not None]
+    named = [replace(f, action=spec.actions.get(f.name)) for f in known]
+    kept = [f for f in named if f.done != "ignore"]
+    return sorted(kept, key=lambda f: (f.done != "stop", f.severity != "stop"))

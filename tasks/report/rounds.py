@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
 from tasks.errors import ReportError
 from tasks.evaluation.metrics import GREEDY
+from tasks.monitors.spec import CORRECTIONS, Action
 from tasks.round_metrics import RoundMetrics, round_metrics
 
 
@@ -25,9 +26,9 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Note:
-    """One monitor finding as kept in `rounds.monitor_findings`."""
+    """One monitor finding as kept in `rounds.monitor_findings`; `severity` is what was done."""
 
-    severity: Literal["stop", "warn"]
+    severity: Action
     name: str
     message: str
 
@@ -206,15 +207,17 @@ def _of_model(
 
 
 def parse_note(line: str) -> Note:
-    """Returns a finding read back from its line 'severity: name: message'.
+    """Returns a finding read back from its line 'action: name: message'.
 
     Args:
         line: A line of `rounds.monitor_findings`; one in another form becomes a warning.
     """
-    severity, _, rest = line.partition(": ")
+    start, _, rest = line.partition(": ")
     name, _, message = rest.partition(": ")
-    if severity in ("stop", "warn") and message:
-        return Note("stop" if severity == "stop" else "warn", name, message)
+    done: tuple[Action, ...] = ("stop", "warn", *CORRECTIONS)
+    for action in done:
+        if start == action and message:
+            return Note(action, name, message)
     return Note("warn", "note", line)
 
 

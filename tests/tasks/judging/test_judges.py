@@ -112,6 +112,7 @@ def test_a_rubric_judge_averages_what_it_can_read(house: Warehouse) -> None:
         assert (row["status"] == "error") == (not expected and row["error"] is not None)
     found = nested(judge_statistics(house, judge, run="r", round=1))
     assert set(found) == {"all", "1", "2"}
+    assert found["all"]["num_judgements"] == 48 and "num_pairs" not in found["all"]
     assert found["all"]["error_share"] == 3 / 48
     assert found["all"]["unparseable_share"] == 21 / 45
     assert found["all"]["reference_agreement"] == 1.0
@@ -193,6 +194,7 @@ def test_a_judge_that_likes_the_first_place_decides_nothing(
     assert len(rates) == 16 and {row["value"] for row in rates} == {value}
     found = nested(judge_statistics(house, judge, run="r", round=1))["all"]
     assert (found["swap_consistency"], found["first_share"]) == (0.0, 1.0)
+    assert (found["num_judgements"], found["num_pairs"]) == (48, 24)
     assert found["score_entropy"] == 0.0 and found["top_score_share"] == 1.0
 
 

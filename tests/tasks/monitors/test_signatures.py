@@ -54,6 +54,16 @@ def test_an_empty_round_only_lacks_rows() -> None:
     assert [f.name for f in found(RoundMetrics())] == ["training_rows"]
 
 
+def collapsed(share: float) -> dict[str, float]:
+    """What a rubric judge leaves that says one thing in this share of its judgements."""
+    return {"num_judgements": 200, "top_score_share": share, "score_entropy": 0.1}
+
+
+def biased(first: float, swap: float) -> dict[str, float]:
+    """What a pair judge leaves that prefers the first answer in this share of its judgements."""
+    return {"num_judgements": 200, "num_pairs": 100, "first_share": first, "swap_consistency": swap}
+
+
 # One worsened field (or two), and the finding it must bring.
 WORSE = [
     ("constant_answer", "stop", {"top_answer_share": 0.9}),
@@ -73,6 +83,12 @@ WORSE = [
     ("label_accuracy", "warn", {"selected_accuracy": 0.67}),
     ("chosen_logprob", "warn", {"chosen_logprob_start": -0.5, "chosen_logprob_end": -0.6}),
     ("chosen_logprob", "stop", {"chosen_logprob_start": -0.5, "chosen_logprob_end": -1.5}),
+    ("judge_collapse", "warn", {"judges": {"judge": {"all": collapsed(0.9)}}}),
+    ("judge_collapse", "stop", {"judges": {"judge": {"all": collapsed(0.977)}}}),
+    ("position_bias", "warn", {"judges": {"pairs": {"all": biased(0.68, 0.6)}}}),
+    ("position_bias", "warn", {"judges": {"pairs": {"all": biased(0.5, 0.3)}}}),
+    ("position_bias", "stop", {"judges": {"pairs": {"all": biased(0.05, 0.1)}}}),
+    ("judge_drift", "stop", {"rewards": {"tau": -0.1, "num_ranked": 40}}),
     ("training_rows", "warn", {"num_examples": 120}),
     ("training_rows", "stop", {"num_examples": 5}),
 ]
@@ -131,6 +147,34 @@ def test_a_slow_fall_is_caught_by_the_bound() -> None:
     spec = MonitorSpec(min_newest_unanimous=0.85)
     assert found(rounds[1], rounds[0], spec=spec) == []
     assert found(rounds[2], *rounds[:2], spec=spec)[0].threshold == 0.85
+
+
+def test_a_judge_of_right_answers_may_say_the_same() -> None:
+    fair = collapsed(0.97) | {"reference_agreement": 0.9}
+    assert found(replace(HEALTHY, judges={"judge": {"all": fair}})) == []
+    few = collapsed(0.97) | {"num_judgements": 10}
+    assert found(replace(HEALTHY, judges={"judge": {"all": few}})) == []
+    assert found(replace(HEALTHY, rewards={"tau": -0.5, "num_ranked": 3})) == []
+    assert found(replace(HEALTHY, rewards={"tau": 0.3, "num_ranked": 90})) == []
+
+
+def test_the_settings_say_what_a_finding_leads_to() -> None:
+    bad = replace(HEALTHY, selected_accuracy=0.5, truncated_share=0.3, top_answer_share=1.0)
+    spec = MonitorSpec(
+        actions={"truncation": "stop", "label_accuracy": "ignore", "constant_answer": "hotter"}
+    )
+    first, second = found(bad, spec=spec)
+    assert str(first).startswith("stop: truncation: ") and not first.withholds
+    # Bad enough to stop: the round is not used, but the loop goes on, corrected.
+    assert str(second).startswith("hotter: constant_answer: ") and second.withholds
+    (mild,) = found(
+        replace(HEALTHY, truncated_share=0.3), spec=MonitorSpec(actions={"truncation": "shrink"})
+    )
+    assert mild.done == "shrink" and not mild.withholds
+    with pytest.raises(ValidationError, match=r"actions\.truncation"):
+        MonitorSpec.model_validate({"actions": {"truncation": "panic"}})
+    with pytest.raises(ValidationError, match=r"actions\.no_such_monitor"):
+        MonitorSpec.model_validate({"actions": {"no_such_monitor": "warn"}})
 
 
 def test_stops_come_first() -> None:

@@ -78,4 +78,6 @@ def test_findings_are_read_back_in_any_form() -> None:
     assert parse_note("stop: constant_answer: 90%: bad.") == Note(
         "stop", "constant_answer", "90%: bad."
     )
+    hotter = parse_note("hotter: diversity_loss: 1.2: few.")
+    assert hotter == Note("hotter", "diversity_loss", "1.2: few.")
     assert parse_note("the disk was full") == Note("warn", "note", "the disk was full")

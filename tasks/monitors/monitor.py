@@ -1,4 +1,4 @@
-"""All monitors of a round in one call."""
+"""All monitors of a round's rows in one call."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tasks.headroom import Headroom
+from tasks.monitors.judge_signatures import JUDGE_CHECKS
 from tasks.monitors.signatures import CHECKS, VOTE_CHECKS
-from tasks.monitors.spec import Finding, MonitorSpec
+from tasks.monitors.spec import Finding, MonitorSpec, with_actions
 from tasks.round_metrics import RoundMetrics
 
 LabelSource = Literal["votes", "references", "judge", "execution", "none"]
@@ -21,7 +22,7 @@ def monitor_round(
     labels: LabelSource,
     headroom: Headroom | None = None,
 ) -> list[Finding]:
-    """Returns all findings of a round, stops first.
+    """Returns all findings of a round with what is to be done about them, stops first.
 
     Args:
         metrics: Metrics of the round.
@@ -32,10 +33,9 @@ def monitor_round(
         headroom: The measurement taken before the round, where there is one.
     """
     spec = spec or MonitorSpec()
-    checks = CHECKS + (VOTE_CHECKS if labels == "votes" else ())
+    checks = (*CHECKS, *JUDGE_CHECKS, *(VOTE_CHECKS if labels == "votes" else ()))
     found = [check(metrics, earlier, spec) for check in checks]
-    found.append(no_headroom(metrics, labels, headroom))
-    return sorted((f for f in found if f is not None), key=lambda f: f.severity != "stop")
+    return with_actions([*found, no_headroom(metrics, labels, headroom)], spec)
 
 
 def no_headroom(

@@ -1,0 +1,71 @@
+"""The monitors of a round: before anything is trained, and after training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.corrections import (
+    asked_corrections,
+    earlier_corrections,
+    for_metrics,
+    wanted_by,
+)
+from flows.stages import Stages
+from tasks.monitors import Finding, monitor_round, with_actions
+from tasks.monitors.signatures import chosen_logprob
+from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
+
+
+@task(name="monitors", cache_policy=NO_CACHE)
+def watch(stages: Stages) -> tuple[RoundMetrics, list[Finding]]:
+    """The round's metrics and what the monitors say of them, before anything is trained."""
+    with stages.warehouse.connect() as con:
+        metrics = round_metrics(con, stages.run, stages.number)
+        earlier = [m for number, m in earlier_rounds(con, stages.run, stages.number) if number]
+    metrics = replace(
+        metrics,
+        judges=stages.metrics.get("judges", {}),
+        rewards=stages.metrics.get("rewards", {}),
+    )
+    findings = monitor_round(
+        metrics, earlier, stages.config.monitors, labels=stages.recipe.labels_from
+    )
+    return metrics, findings
+
+
+@task(name="monitor training", cache_policy=NO_CACHE)
+def watch_training(
+    stages: Stages, metrics: RoundMetrics, measured: dict[str, Any]
+) -> list[Finding]:
+    """What the monitors say of the training itself."""
+    trained = replace(
+        metrics,
+        chosen_logprob_start=measured.get("chosen_logprob_start"),
+        chosen_logprob_end=measured.get("chosen_logprob_end"),
+    )
+    spec = stages.config.monitors
+    return with_actions([chosen_logprob(trained, (), spec)], spec)
+
+
+def ending_of(findings: Iterable[Finding]) -> str | None:
+    """How findings end a round before its model is judged: `stopped`, `rejected` or not at all."""
+    known = list(findings)
+    if any(finding.done == "stop" for finding in known):
+        return "stopped"
+    return "rejected" if any(finding.withholds for finding in known) else None
+
+
+def correct_later_rounds(stages: Stages, findings: Iterable[Finding]) -> list[str]:
+    """Record in the round's metrics what its findings change in later ones; returns sentences."""
+    wanted = wanted_by(findings)
+    if not wanted:
+        return []
+    earlier = earlier_corrections(stages.warehouse, stages.run, stages.number)
+    asked = asked_corrections(stages.run_config, stages.recipe, stages.number, earlier, wanted)
+    stages.metrics["corrections"] = for_metrics(asked)
+    return [str(one) for one in asked]
