@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from flows.stages import Stages
 
 
-def write_labelled(stages: Stages, prompts: PromptSpec, seed: int) -> None:
+def write_labelled(
+    stages: Stages, prompts: PromptSpec, seed: int, role: str, num: int | None
+) -> None:
     """Write solutions of the round's train problems as samples of the policy `labelled`.
 
     Args:
         stages: The round.
         prompts: Which problems; the same as those that the policy is asked.
         seed: The seed that they were drawn with.
+        role: Their `samples.role`.
+        num: How many of them, the first ones; None for all.
 
     Raises:
         OptionError: The environment has no solutions.
@@ -35,16 +39,17 @@ def write_labelled(stages: Stages, prompts: PromptSpec, seed: int) -> None:
         return
     solved = solved_problems(stages.environment, "train", prompts.num, seed, prompts.difficulties)
     with ExitStack() as stack:
-        check_labelled(stages, open_box(stages, stack), solved)
+        check_labelled(stages, open_box(stages, stack), solved[:num], role)
     seal_parts(stages, [LABELLED])
 
 
 @task(name="check solutions", cache_policy=NO_CACHE, retries=2)
-def check_labelled(stages: Stages, box: Runner | None, solved: list[tuple[Problem, str]]) -> None:
+def check_labelled(
+    stages: Stages, box: Runner | None, solved: list[tuple[Problem, str]], role: str
+) -> None:
     """Write the solutions, run them where they are programs, and parse their answers."""
     house, run, number = stages.warehouse, stages.run, stages.number
     if not has_part(stages, "samples", LABELLED):
-        role = "answer" if stages.environment.answer_format == "text" else "program"
         rows = labelled_rows(solved, role, run=run, round=number)
         house.write_shard("samples", rows, run=run, round=number, part=LABELLED)
     references = {problem.id: problem.reference for problem, _ in solved}

@@ -27,7 +27,7 @@ def measure(
         stages: The round.
         measure: What to measure; its name is the check. Two measures of a round need two names.
         model: Whose probabilities; None for the incumbent.
-        of: The stage whose samples are measured: `sample`, or the name of an ask.
+        of: The stage whose samples are measured: `sample`, `labelled`, or the name of an ask.
     """
     for part in sample_parts(stages, of):
         if not has_part(stages, "scores", part_name(measure.name, part)):
@@ -68,7 +68,7 @@ def sample_parts(stages: Stages, of: str) -> list[str]:
     evaluated measures the same samples as before.
     """
     parts = stages.warehouse.parts("samples", run=stages.run, round=stages.number)
-    found = sorted(part.name for part in parts if part.name.rpartition("-")[0] == of)
+    found = sorted(part.name for part in parts if of in (part.name, part.name.rpartition("-")[0]))
     if not found:
         say(f"{stages.run} round {stages.number}: stage {of!r} wrote no samples to measure")
     return found

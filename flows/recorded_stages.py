@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,10 @@ class RecordedStages:
             raise AttributeError(f"Stages.{name} does not say which tables it writes: see writes()")
         return self._recorder(name, tables)
 
+    def model(self, name: str) -> ModelRef:
+        """A model that stands for any."""
+        return self.base
+
     def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> str:
         """The table of the selections, as in a round."""
         own = [selection_table(one) for one in selections]
@@ -136,4 +141,4 @@ def describe(value: object) -> str:
     if isinstance(value, BaseModel) or not isinstance(value, str):
         name = getattr(value, "name", "")
         return name if isinstance(name, str) else ""
-    return value
+    return re.sub(r"-\d+$", "", value)  # the turns of a loop are numbered

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.checks.votes import vote
-from tasks.dedup import DedupReport, dedup
+from tasks.dedup import DedupReport, dedup, write_ways
 from tasks.selection import Selection, SelectionReport, select
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ def count_votes(stages: Stages) -> None:
     if not stages.warehouse.parts("votes", run=stages.run, round=stages.number):
         memory_gib = stages.config.selection.memory_gib
         vote(stages.warehouse, run=stages.run, round=stages.number, memory_gib=memory_gib)
+
+
+@task(name="ways", cache_policy=NO_CACHE)
+def find_ways(stages: Stages) -> int:
+    """Write the check `way`; doing it again writes the same rows."""
+    memory_gib = stages.config.selection.memory_gib
+    return write_ways(stages.warehouse, run=stages.run, round=stages.number, memory_gib=memory_gib)
 
 
 @task(name="select", cache_policy=NO_CACHE)

@@ -23,7 +23,7 @@ from flows.recipes.config import PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.sample_stage import Ask, answer
 from flows.select_asked import select_asked
-from flows.selection_stage import count_votes, drop_copies, select_rows
+from flows.selection_stage import count_votes, drop_copies, find_ways, select_rows
 from flows.stage_tables import writes
 from storage import Warehouse
 from tasks.ask import Chain, Sample, draw_report
@@ -33,7 +33,7 @@ from tasks.environments import Environment
 from tasks.evaluation import agreement_by_difficulty, suite_results
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
 from tasks.measures import Measure
-from tasks.models import ModelRef
+from tasks.models import ModelRef, resolve_model
 from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection
@@ -109,6 +109,10 @@ class Stages:
         with self.warehouse.connect() as con:
             results = suite_results(con, self.run, self.incumbent.id)
         return agreement_by_difficulty(results)
+
+    def model(self, name: str) -> ModelRef:
+        """The model of a name: a folder, a model id, `seed:NAME` or `promoted:RUN`."""
+        return resolve_model(self.warehouse, name)
 
     @writes("prompts")
     def draw(self, prompts: PromptSpec) -> None:
@@ -224,11 +228,19 @@ class Stages:
             self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
 
     @writes("prompts", "samples", "executions", "scores")
-    def labelled(self, prompts: PromptSpec) -> None:
-        """Write the environment's solutions of the round's problems; see `flows.labelled_stage`."""
+    def labelled(
+        self, prompts: PromptSpec, *, role: str | None = None, num: int | None = None
+    ) -> None:
+        """Write the environment's solutions of the round's problems; see `flows.labelled_stage`.
+
+        Args:
+            prompts: Which problems.
+            role: Their role; None for answers, which can be learned.
+            num: How many of them, the first ones; None for all.
+        """
         with self.clock("labelled"):
             draw_problems(self, prompts)
-            write_labelled(self, prompts, problem_seed(self))
+            write_labelled(self, prompts, problem_seed(self), role or self.answer_role, num)
 
     @writes("samples", "scores")
     def win_rates(self, spec: WinRateSpec) -> None:
@@ -243,6 +255,12 @@ class Stages:
         """Compare samples with the labelled answers' texts: the check `similarity`."""
         with self.clock("similarities"):
             win_rate_stage.write_similarities(self)
+
+    @writes("scores")
+    def ds_weights(self) -> None:
+        """Say how far answers are from valid solutions, as `ds_weight`; needs `likelihood`."""
+        with self.clock("ds_weight"):
+            win_rate_stage.write_ds_weights(self)
 
     @writes()
     def train_by(self, training: TrainingSpec) -> None:
@@ -262,6 +280,12 @@ class Stages:
         """Compare the incumbent with a reference model, sample by sample; see `measure_stage`."""
         with self.clock(name):
             measure_stage.log_ratio(self, reference, beta=beta, name=name)
+
+    @writes("scores")
+    def ways(self) -> None:
+        """Say in which way each answer was reached, as `way`: equal skeletons are one way."""
+        with self.clock("ways"):
+            find_ways(self)
 
     @writes("votes")
     def vote(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.checks.ds_weight import ds_weights
 from tasks.checks.similarity import similarities
 from tasks.judging import WinRateSpec, win_rates
 
@@ -30,6 +31,17 @@ def write_win_rates(stages: Stages, spec: WinRateSpec) -> None:
 def write_similarities(stages: Stages) -> None:
     """Write the check `similarity`; doing it again writes the same rows."""
     similarities(
+        stages.warehouse,
+        run=stages.run,
+        round=stages.number,
+        memory_gib=stages.config.selection.memory_gib,
+    )
+
+
+@task(name="distribution shift", cache_policy=NO_CACHE)
+def write_ds_weights(stages: Stages) -> None:
+    """Write the check `ds_weight`; doing it again writes the same rows."""
+    ds_weights(
         stages.warehouse,
         run=stages.run,
         round=stages.number,

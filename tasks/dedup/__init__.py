@@ -7,6 +7,7 @@ They run before the selections, for which a dropped sample does not exist; votes
 from tasks.dedup.dedup import DedupReport, dedup
 from tasks.dedup.skeletons import code_skeleton, equation_skeleton, skeleton
 from tasks.dedup.spec import METHODS, DedupSpec, Method
+from tasks.dedup.ways import equations_hold, write_ways
 
 __all__ = [
     "METHODS",
@@ -16,5 +17,7 @@ __all__ = [
     "code_skeleton",
     "dedup",
     "equation_skeleton",
+    "equations_hold",
     "skeleton",
+    "write_ways",
 ]

@@ -37,9 +37,19 @@ def equation_skeleton(text: str) -> str | None:
         >>> equation_skeleton("16 - 3 = <<16-3=13>>13 eggs"), equation_skeleton("Seven.")
         ('16-3=13', None)
     """
+    return " ".join(equations(text)) or None
+
+
+def equations(text: str) -> list[str]:
+    """The equations that make a text's skeleton, without spaces and signs of money.
+
+    Example:
+        >>> equations("3 + 4 = 7, and 1,000 \u00f7 2 = $500")
+        ['3+4=7', '1000/2=500']
+    """
     found = _ANNOTATION.findall(text) or _written_out(text)
-    equations = (re.sub(r"[\s,$€£]", "", one.translate(_SIGNS)) for one in found)
-    return " ".join(one for one in equations if one) or None
+    cleaned = (re.sub(r"[\s,$€£]", "", one.translate(_SIGNS)) for one in found)
+    return [one for one in cleaned if one]
 
 
 def _written_out(text: str) -> list[str]:

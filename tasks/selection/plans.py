@@ -28,6 +28,7 @@ SCRIPTS = {path.stem: load_script(path) for path in sorted(FOLDER.glob("*.sql"))
 SELECTIONS = (
     "confident_majority",
     "reference_correct",
+    "distinct_ways",
     "vote_pairs",
     "reference_pairs",
     "step_pairs",
@@ -46,7 +47,7 @@ SELECTIONS = (
     "solved",
     "lengthened",
 )
-FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words")
+FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words", "near_valid")
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (
