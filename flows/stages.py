@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, measure_stage, prompt_stage, reward_stage, win_rate_stage
+from flows import ask_stage, cross_stage, measure_stage, prompt_stage, reward_stage, win_rate_stage
 from flows.corrections import earlier_corrections, with_corrections
 from flows.demonstration_stage import write_demonstrations
 from flows.labelled_stage import write_labelled
@@ -27,6 +27,7 @@ from flows.selection_stage import count_votes, drop_copies, find_ways, select_ro
 from flows.stage_tables import writes
 from storage import Warehouse
 from tasks.ask import Chain, Sample, draw_report
+from tasks.crossing import CrossSpec
 from tasks.data_mix import TrainingTable
 from tasks.demonstrations import Demonstration
 from tasks.environments import Environment
@@ -196,6 +197,12 @@ class Stages:
         """Ask about rows of the round, once or in a chain; see `flows.ask_stage.ask`."""
         with self.clock(name):
             ask_stage.ask(self, what, name, model=model, graded=graded, variables=variables)
+
+    @writes("executions", "scores")
+    def cross(self, spec: CrossSpec, role: str = "test") -> None:
+        """Run every program against every test of its problem, and rank both; see `cross_stage`."""
+        with self.clock("cross"):
+            cross_stage.cross(self, spec, role)
 
     @writes("samples", "scores")
     def judge(

@@ -8,11 +8,20 @@ of its own.
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from sandbox.cache import Box, run_cached
 from sandbox.errors import SandboxUsageError
 from sandbox.limits import Limits
-from sandbox.programs import Case, CaseResult, Execution, FunctionCases, FunctionTests, Verdict
+from sandbox.programs import (
+    Case,
+    CaseResult,
+    Execution,
+    FunctionCases,
+    FunctionTests,
+    Runner,
+    Verdict,
+)
 from sandbox.result_cache import ResultCache
 
 Progress = Callable[[int, int], None]
@@ -42,12 +51,15 @@ class PassMatrix:
         results: `results[i][j]` is what became of program i under test j; None in the columns of
             tests that are invalid.
         invalid_tests: Reasons by the id of the test.
+        executions: As `results`: the run of the process that decided. Tests that shared a process
+            have the same one, with the time and the output of all of them.
     """
 
     program_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
     results: list[list[CaseResult | None]]
     invalid_tests: dict[str, str]
+    executions: list[list[Execution | None]] = field(default_factory=list, compare=False)
 
     def passed(self) -> list[list[bool | None]]:
         """Return whether each program passes each test.
@@ -66,7 +78,7 @@ def _passed(result: CaseResult | None) -> bool | None:
 
 
 def cross_execute(
-    box: Box,
+    box: Box | Runner,
     programs: Mapping[str, str],
     tests: Mapping[str, str],
     entry_points: Sequence[str],
@@ -85,7 +97,7 @@ def cross_execute(
     empty, and asserts nothing), only that cell has the verdict `NOT_RUN`.
 
     Args:
-        box: Runs them.
+        box: Runs them; with a cache, a sandbox.
         programs: Sources by id; each defines the entry points.
         tests: Sources of test code by id, see `FunctionTests`.
         entry_points: Names that the tests use, at least one.
@@ -104,8 +116,13 @@ def cross_execute(
     for name, given in (("programs", programs), ("tests", tests), ("entry_points", entry_points)):
         if not given or isinstance(given, str):
             raise SandboxUsageError(f"cross_execute() got {name}={given!r}; give at least one")
-    rows = [_Row(name, source, [None] * len(tests)) for name, source in programs.items()]
-    run = box.run if cache is None else functools.partial(run_cached, box, cache=cache)
+    rows = [
+        _Row(name, source, [None] * len(tests), [None] * len(tests))
+        for name, source in programs.items()
+    ]
+    run = box.run
+    if cache is not None:
+        run = functools.partial(run_cached, cast(Box, box), cache=cache)
     crossing = _Crossing(run, rows, tuple(tests.values()), tuple(entry_points), support, limits)
     crossing.progress = progress
     if fresh_process_per_test:
@@ -124,14 +141,18 @@ class _Row:
     name: str
     source: str
     results: list[CaseResult | None]
+    executions: list[Execution | None]
     may_not_load: bool = False
 
     def undecided(self) -> list[int]:
         return [i for i, result in enumerate(self.results) if result is None]
 
-    def decide(self, result: CaseResult) -> None:
+    def set(self, index: int, result: CaseResult, execution: Execution) -> None:
+        self.results[index], self.executions[index] = result, execution
+
+    def decide(self, result: CaseResult, execution: Execution) -> None:
         for index in self.undecided():
-            self.results[index] = result
+            self.set(index, result, execution)
 
 
 @dataclass(slots=True)
@@ -152,7 +173,7 @@ class _Crossing:
             if execution.results:
                 self._keep_what_stands(row, execution)
             else:
-                row.decide(_whole(execution))
+                row.decide(_whole(execution), execution)
             self._report(row.results)
 
     def run_loads(self) -> None:
@@ -165,7 +186,8 @@ class _Crossing:
         for row, execution in zip(rows, self.run(jobs), strict=True):
             if "missing_entry_point" not in execution.flags and execution.verdict.is_label:
                 before = len(row.undecided())
-                row.decide(CaseResult(execution.verdict, note="the program does not load"))
+                result = CaseResult(execution.verdict, note="the program does not load")
+                row.decide(result, execution)
                 self._report_more(before)
 
     def run_alone(self) -> None:
@@ -173,7 +195,7 @@ class _Crossing:
         cells = [(row, index) for row in self.rows for index in row.undecided()]
         jobs = (self._job(row, (self.tests[index],)) for row, index in cells)
         for (row, index), execution in zip(cells, self.run(jobs), strict=True):
-            row.results[index] = _alone(execution)
+            row.set(index, _alone(execution), execution)
             self._report_more(1)
 
     def _job(self, row: _Row, tests: tuple[str, ...]) -> FunctionTests:
@@ -192,7 +214,7 @@ class _Crossing:
         for index, result in enumerate(execution.results):
             # Of those that did not end, one ended the process. In what order they ran is not known.
             if ended[index] and result.verdict not in _OF_ALL:
-                row.results[index] = result
+                row.set(index, result, execution)
 
     def _report(self, results: list[CaseResult | None]) -> None:
         self._report_more(sum(result is not None for result in results))
@@ -231,9 +253,9 @@ def _matrix(rows: list[_Row], test_ids: tuple[str, ...]) -> PassMatrix:
         if reason is not None:
             invalid[name] = reason
             for row in rows:
-                row.results[column] = None
-    results = [row.results for row in rows]
-    return PassMatrix(tuple(row.name for row in rows), test_ids, results, invalid)
+                row.results[column] = row.executions[column] = None
+    results, executions = [row.results for row in rows], [row.executions for row in rows]
+    return PassMatrix(tuple(row.name for row in rows), test_ids, results, invalid, executions)
 
 
 def _why_invalid(column: list[CaseResult | None]) -> str | None:

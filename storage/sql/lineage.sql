@@ -6,11 +6,11 @@
 -- Columns
 --   step         0 for the object itself, then the distance to it
 --   relation     'self', 'chosen sample', 'rejected sample', 'sample', 'voter', 'parent sample',
---                'reused sample' (that a sample is a copy of), 'execution', 'score', 'vote', 'other
---                vote' (the losers of the prompt), 'prompt', 'parent prompt', 'policy', 'parent
---                policy', 'filter decision' (about the object or its samples), 'sibling rejected'
---                (about other samples of the prompt in the same round), 'round' (recipe and settings
---                of the filters)
+--                'reused sample' (that a sample is a copy of), 'execution', 'test' (that a program
+--                was run against), 'score', 'vote', 'other vote' (the losers of the prompt),
+--                'prompt', 'parent prompt', 'policy', 'parent policy', 'filter decision' (about the
+--                object or its samples), 'sibling rejected' (about other samples of the prompt in
+--                the same round), 'round' (recipe and settings of the filters)
 --   table_name, id, run, round   where the row is found
 --   name         role, check and version, backend, environment or recipe
 --   text         completion, stdout, problem or path of the model
@@ -96,6 +96,11 @@ nearest AS (
 ),
 found_samples AS (
     SELECT nearest.step, samples.* FROM samples JOIN nearest USING (id)
+),
+found_tests AS (
+    SELECT nearest.step + 2 AS step, unnest(executions.test_ids) AS id
+    FROM executions
+    JOIN nearest ON nearest.id = executions.sample_id
 ),
 scope AS (
     SELECT run, round, prompt_id FROM own
@@ -198,6 +203,16 @@ steps AS (
         json_object('purpose', samples.purpose, 'engine', samples.engine)
     FROM found_samples
     JOIN samples ON samples.id = found_samples.reused_from
+    GROUP BY ALL
+    UNION ALL
+    SELECT
+        min(found_tests.step), 'test', 'samples', samples.id, samples.run, samples.round,
+        samples.role, samples.text, NULL, samples.mean_logprob, samples.policy_id,
+        samples.weight_hash, samples.sampling, samples.seed, NULL, NULL, NULL,
+        json_object('purpose', samples.purpose, 'engine', samples.engine)
+    FROM found_tests
+    JOIN samples ON samples.id = found_tests.id
+    WHERE found_tests.id NOT IN (SELECT id FROM nearest)
     GROUP BY ALL
     UNION ALL
     SELECT

@@ -58,7 +58,7 @@ def execute_samples(
                 "the sandbox stopped and does not start again, so the rest of this shard was not "
                 "run; `selfloom sandbox doctor` says what is wrong, the same command continues"
             )
-        yield _execution_row(execution, run, round)
+        yield execution_row(execution, run, round)
 
 
 def answered_by_programs(
@@ -158,14 +158,26 @@ def _not_drawn(sample: Row, references: Mapping[str, str | None]) -> Answered:
     )
 
 
-def _execution_row(execution: Execution, run: str, round: int) -> dict[str, object]:
+def execution_row(
+    execution: Execution, run: str, round: int, *, test_ids: Sequence[str] = (), key: str = ""
+) -> dict[str, object]:
+    """The row of `executions` that a run of a sample's program is.
+
+    Args:
+        execution: The run; its id is the sample's.
+        run: The run of the row.
+        round: Its round.
+        test_ids: Samples that it was run against; none for the problem's own tests.
+        key: Tells runs of the same program against the same tests apart.
+    """
     row = asdict(execution)
     sample_id = row.pop("id")
     del row["results"]  # of cases and tests; the verdict sums them up
+    against = (*test_ids, key) if test_ids or key else ()
     return row | {
-        "id": content_id("execution", run, round, sample_id),
+        "id": content_id("execution", run, round, sample_id, *against),
         "sample_id": sample_id,
-        "test_ids": [],
+        "test_ids": list(test_ids),
         "verdict": execution.verdict.value,
         "flags": list(execution.flags),
     }

@@ -59,13 +59,18 @@ class HiddenTests:
             id: Comes back on the execution.
             program: The whole function, or its body where the prelude ends with its signature.
         """
-        source = self._whole(program)
+        source = self.whole(program)
         if self.cases:
             cases = tuple(Case(tuple(arguments), result) for arguments, result in self.cases)
             return FunctionCases(id, source, self.entry_point, cases)
         return FunctionTests(id, source, (self.entry_point,), self.tests, support=self.prelude)
 
-    def _whole(self, program: str) -> str:
+    def whole(self, program: str) -> str:
+        """The function with what the problem gives before it.
+
+        Args:
+            program: The whole function, or its body where the prelude ends with its signature.
+        """
         if not self.prelude:
             return program
         if not _defines(program, self.entry_point):

@@ -45,6 +45,7 @@ stopped AS (
     SELECT hash(sample_id) AS sample, min(verdict) AS verdict
     FROM executions
     WHERE run = getvariable('run') AND round = getvariable('round') AND verdict <> 'accepted'
+      AND len(test_ids) = 0  -- not those against tests that a model wrote
     GROUP BY sample_id
 ),
 dropped_before AS (

@@ -46,6 +46,7 @@ SELECTIONS = (
     "reference_labels",
     "solved",
     "lengthened",
+    "efficiency_pairs",
 )
 FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words", "near_valid")
 FILTER_COLUMNS = ("sample", "reason")

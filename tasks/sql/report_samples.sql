@@ -26,7 +26,7 @@ marks AS (
 ),
 runs AS (
     SELECT sample_id, any_value(verdict ORDER BY id) AS verdict, any_value(stdout ORDER BY id) AS stdout
-    FROM executions WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) GROUP BY sample_id
+    FROM executions WHERE run = getvariable('run') AND list_contains(string_split(getvariable('rounds'), ','), round::VARCHAR) AND len(test_ids) = 0 GROUP BY sample_id
 ),
 chosen AS (
     SELECT unnest(sample_ids) AS sample_id FROM examples

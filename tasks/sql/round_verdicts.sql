@@ -8,6 +8,7 @@ SET VARIABLE round = 1;     -- INTEGER: its round
 SELECT verdict, count(*) AS number
 FROM executions
 WHERE run = getvariable('run') AND round = getvariable('round')
+  AND len(test_ids) = 0  -- each program once, and not against tests that a model wrote
   AND sample_id IN (
       SELECT id FROM samples
       WHERE run = getvariable('run') AND round = getvariable('round') AND purpose IN ('train', 'imported')

@@ -30,7 +30,7 @@ outputs AS (
         any_value(CASE WHEN verdict = 'accepted' THEN trim(stdout, E' \n') ELSE verdict END)
             AS output
     FROM executions
-    WHERE run = getvariable('run') AND round = getvariable('round')
+    WHERE run = getvariable('run') AND round = getvariable('round') AND len(test_ids) = 0
     GROUP BY sample_id
 ),
 turns AS (

@@ -1,0 +1,73 @@
+"""Recipes whose labels come from running programs: two rounds of each on `seed:skills`."""
+
+from typing import Any
+
+import pytest
+
+from flows.errors import SettingError
+from flows.recipes import find_recipe
+from flows.recorded_stages import RecordedStages
+from flows.stages import Stages
+from tasks.environments import load_environment
+from tests.flows.recipes.conftest import RunTwoRounds, query
+
+FUNCTIONS: dict[str, Any] = {
+    "base_model": "seed:skills",
+    "environment": {"name": "functions"},
+    "prompts": {"num": 8, "difficulties": [1, 2, 3]},
+    "training": {"learning_rate": 1e-4, "steps": 3, "batch_size": 8, "max_length": 256},
+}
+
+
+def two_rounds(test: Any) -> Any:
+    """Marks a test that runs a recipe for two rounds."""
+    for mark in ("recipes", "slow", "prefect", "sandbox"):
+        test = getattr(pytest.mark, mark)(test)
+    return test
+
+
+def count(house: Any, sql: str) -> int:
+    (row,) = query(house, f"SELECT count(*) AS n FROM {sql}")
+    return int(row["n"])
+
+
+@two_rounds
+def test_two_rounds_of_codedpo(run_two_rounds: RunTwoRounds) -> None:
+    house = run_two_rounds(
+        "codedpo",
+        tables={"executions", "scores", "rejections"},
+        tests={"n": 4, "temperature": 1.0, "max_new_tokens": 96},
+        **FUNCTIONS,
+    )
+    # Every program that ran met every usable test of its problem, once.
+    crossed = "executions WHERE len(test_ids) = 1 AND NOT list_contains(flags, 'timed')"
+    assert count(house, crossed) == count(
+        house,
+        "samples AS p JOIN samples AS t USING (run, round, prompt_id) "
+        "JOIN scores AS s ON s.sample_id = t.id AND s.label IN ('credible', 'other') "
+        "WHERE p.role = 'program' AND p.purpose = 'train' AND t.role = 'test'",
+    )
+    # A chosen program of a correctness pair ranks above the rejected one.
+    ranks = "(SELECT sample_id, value FROM scores WHERE \"check\" = 'cross_rank')"
+    pairs = query(
+        house,
+        f"SELECT c.value AS chosen, r.value AS rejected, p.margin FROM pairs AS p "
+        f"JOIN {ranks} AS c ON c.sample_id = p.chosen_sample_id "
+        f"JOIN {ranks} AS r ON r.sample_id = p.rejected_sample_id",
+    )
+    assert any(row["chosen"] > row["rejected"] for row in pairs)
+    (pair,) = query(house, "SELECT id FROM pairs ORDER BY id LIMIT 1")
+    traced = query(house, "FROM lineage($id)", id=pair["id"])
+    assert {"test", "execution", "score"} <= {row["relation"] for row in traced}
+
+
+def test_programs_that_print_can_not_be_crossed() -> None:
+    recipe: Any = find_recipe("codedpo")
+
+    class Printing(RecordedStages):
+        cross, clock = Stages.cross, Stages.clock
+
+    stages: Any = Printing(recipe)
+    stages.seconds, stages.environment = {}, load_environment("word_problems")
+    with pytest.raises(SettingError, match=r"environment.name='word_problems'.*choose functions"):
+        stages.cross(recipe.config().cross)
