@@ -16,7 +16,11 @@ from flows.corrections import (
     wanted_by,
 )
 from flows.stages import Stages
+from tasks.evaluation import ProblemResult, suite_results
+from tasks.heldout_metrics import heldout_metrics
+from tasks.models import ModelRef
 from tasks.monitors import Finding, monitor_round, with_actions
+from tasks.monitors.heldout_signatures import hidden_regression, spent_diversity
 from tasks.monitors.signatures import chosen_logprob
 from tasks.round_metrics import RoundMetrics, earlier_rounds, round_metrics
 
@@ -43,13 +47,31 @@ def watch_training(
     stages: Stages, metrics: RoundMetrics, measured: dict[str, Any]
 ) -> list[Finding]:
     """What the monitors say of the training itself."""
-    trained = replace(
-        metrics,
-        chosen_logprob_start=measured.get("chosen_logprob_start"),
-        chosen_logprob_end=measured.get("chosen_logprob_end"),
-    )
+    trained = RoundMetrics.from_dict(metrics.to_dict() | measured)
     spec = stages.config.monitors
     return with_actions([chosen_logprob(trained, (), spec)], spec)
+
+
+@task(name="monitor candidate", cache_policy=NO_CACHE)
+def watch_candidate(stages: Stages, candidate: ModelRef) -> list[Finding]:
+    """What the monitors say of the evaluated candidate; its held-out metrics go to the round's."""
+    spec, run = stages.config.monitors, stages.run
+    with stages.warehouse.connect() as con:
+        stages.metrics["heldout"] = {
+            "before": heldout_metrics(con, run, stages.incumbent.id),
+            "after": heldout_metrics(con, run, candidate.id),
+        }
+        first, last = (suite_results(con, run, model.id) for model in (stages.base, candidate))
+    groups = {
+        f"difficulty {level}": (_of_level(first, level), _of_level(last, level))
+        for level in sorted({r.difficulty for r in last if r.difficulty is not None})
+    }
+    found = [spent_diversity(first, last, spec), hidden_regression(groups, spec)]
+    return with_actions(found, spec)
+
+
+def _of_level(results: list[ProblemResult], level: int) -> list[ProblemResult]:
+    return [result for result in results if result.difficulty == level]
 
 
 def ending_of(findings: Iterable[Finding]) -> str | None:

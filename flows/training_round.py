@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,13 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.estimates import show_comparison
 from flows.evaluation import evaluate_model, judge_candidate
-from flows.monitor_stage import correct_later_rounds, ending_of, watch, watch_training
+from flows.monitor_stage import (
+    correct_later_rounds,
+    ending_of,
+    watch,
+    watch_candidate,
+    watch_training,
+)
 from flows.progress import say, stage_progress
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
@@ -155,6 +162,11 @@ def _run_round(stages: Stages) -> None:
         return
     evaluate_model(stages, candidate)
     decision = judge_candidate(stages, candidate)
+    findings = [*watch_candidate(stages, candidate), *findings]
+    if ending_of(findings) is not None:
+        write_model(stages, candidate, "rejected", frozen, measured)
+        _end_early(stages, findings, candidate, kept, decision.reasons)
+        return
     changes = correct_later_rounds(stages, findings)
     lines = [*decision.reasons, *changes]
     write_model(stages, candidate, decision.verdict, frozen, measured)
@@ -163,14 +175,18 @@ def _run_round(stages: Stages) -> None:
 
 
 def _end_early(
-    stages: Stages, findings: list[Finding], child: ModelRef | None, metrics: dict[str, Any]
+    stages: Stages,
+    findings: list[Finding],
+    child: ModelRef | None,
+    metrics: dict[str, Any],
+    reasons: Sequence[str] = (),
 ) -> None:
     """End a round whose rows, or whose model, the monitors withhold."""
     verdict = ending_of(findings)
     assert verdict is not None
-    what = "Nothing was trained" if child is None else "The model was not evaluated"
+    what = "Nothing was trained" if child is None else "The model is not used"
     causes = ", ".join(f.name for f in findings if f.withholds)
-    lines = [f"{what} ({causes})."] if verdict == "rejected" else []
+    lines = [*reasons, *([f"{what} ({causes})."] if verdict == "rejected" else [])]
     lines += correct_later_rounds(stages, findings) if verdict == "rejected" else []
     write_round(stages, child, verdict, lines, findings, metrics)
     decisive = next(f for f in findings if f.done == "stop" or f.withholds)
@@ -251,9 +267,12 @@ def _training_metrics(trained: TrainedModel) -> dict[str, Any]:
     """Training's numbers without its clock, under the names that the monitors know."""
     clocks = ("seconds", "runtime", "per_second")
     kept = {k: v for k, v in trained.metrics.items() if not any(c in k for c in clocks)}
-    losses = {"start": "nll_chosen_first", "end": "nll_chosen_last"}
-    chosen = {f"chosen_logprob_{k}": -kept[name] for k, name in losses.items() if name in kept}
-    return kept | chosen
+    losses = {
+        f"{side}_logprob_{when}": f"nll_{side}_{logged}"
+        for side in ("chosen", "rejected")
+        for when, logged in (("start", "first"), ("end", "last"))
+    }
+    return kept | {name: -kept[loss] for name, loss in losses.items() if loss in kept}
 
 
 def write_model(

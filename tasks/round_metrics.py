@@ -16,11 +16,13 @@ from typing import Any
 
 import duckdb
 
-from tasks.sql_script import load_script
+from tasks.sql_script import SqlScript, load_script
 
 _SQL = Path(__file__).parent / "sql"
 _METRICS = load_script(_SQL / "round_metrics.sql")
 _VERDICTS = load_script(_SQL / "round_verdicts.sql")
+_PASS_AT_K = load_script(_SQL / "pass_at_k.sql")
+_YIELD = load_script(_SQL / "yield_by_difficulty.sql")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class RoundMetrics:
         error_share: Share of samples lost to an outage.
         answered_share: Share of samples from which an answer could be parsed.
         distinct_answers_per_prompt: Mean number of different canonical answers.
+        disputed_share: Share of prompts with more than one canonical answer.
+        vote_entropy: Mean entropy of a prompt's answers, in nats.
+        distinct_1: Mean share of different words among all words of a prompt's samples.
+        distinct_2: The same of pairs of neighbouring words.
+        pass_at_k: Unbiased pass@k by k (as text, for JSON) = 1, 2, 4, ....
         truncated_share: Share of samples cut off at the token limit.
         repeating_share: Share of samples in which over 70% of 8-character windows were seen before.
         mean_tokens: Mean tokens per sample.
@@ -52,7 +59,9 @@ class RoundMetrics:
         top_reference_share: The same share among references.
         sample_accuracy: Accuracy of samples.
         any_correct_share: Share of prompts with a right sample: what a checker could select from.
-        majority_accuracy: Accuracy of majority answers, over all voted prompts.
+        majority_accuracy: Accuracy of majority answers, over all voted prompts: of the labels that
+            votes would make.
+        reward_accuracy: Share of samples that a vote for the majority answer rewards rightly.
         greedy_accuracy: Accuracy of greedy samples (temperature 0) of voted prompts, for training
             or evaluation.
         majority_gain: Majority minus greedy accuracy on prompts that have both.
@@ -61,10 +70,21 @@ class RoundMetrics:
         num_labels: Rows selected with a binary label.
         selected_coverage: Share of prompts with at least one selected row.
         selected_accuracy: Accuracy of selected completions (of the chosen ones in pairs).
+        generation_verification_gap: `selected_accuracy` less `sample_accuracy`.
+        by_difficulty: Yield by difficulty (as text): prompts, samples, rows, accuracies.
+        chosen_logprob: Mean log-probability per token of the chosen samples, of the model that
+            drew them.
+        rejected_logprob: The same of the rejected ones.
+        chosen_tokens: Mean tokens of the chosen samples.
+        rejected_tokens: Mean tokens of the rejected samples.
+        lost_score_share: Share of scores that a check's outage left without a value.
         verdicts: Number of programs by verdict.
         chosen_logprob_start: Mean log-probability of chosen completions before training, from
             training.
         chosen_logprob_end: The same after training.
+        rejected_logprob_start: Mean log-probability of rejected completions before training.
+        rejected_logprob_end: The same after training.
+        heldout: Held-out metrics of the incumbent (`before`) and the candidate (`after`).
         judges: Statistics of every judge, by its name, level and measure; see `tasks.judging`.
         rewards: What implicit rewards are of, and how far two rounds' rankings agree (`tau`).
     """
@@ -75,6 +95,11 @@ class RoundMetrics:
     error_share: float | None = None
     answered_share: float | None = None
     distinct_answers_per_prompt: float | None = None
+    disputed_share: float | None = None
+    vote_entropy: float | None = None
+    distinct_1: float | None = None
+    distinct_2: float | None = None
+    pass_at_k: Mapping[str, float] = field(default_factory=dict)
     truncated_share: float | None = None
     repeating_share: float | None = None
     mean_tokens: float | None = None
@@ -93,6 +118,7 @@ class RoundMetrics:
     sample_accuracy: float | None = None
     any_correct_share: float | None = None
     majority_accuracy: float | None = None
+    reward_accuracy: float | None = None
     greedy_accuracy: float | None = None
     majority_gain: float | None = None
     num_examples: int = 0
@@ -100,9 +126,19 @@ class RoundMetrics:
     num_labels: int = 0
     selected_coverage: float | None = None
     selected_accuracy: float | None = None
+    generation_verification_gap: float | None = None
+    by_difficulty: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    chosen_logprob: float | None = None
+    rejected_logprob: float | None = None
+    chosen_tokens: float | None = None
+    rejected_tokens: float | None = None
+    lost_score_share: float | None = None
     verdicts: Mapping[str, int] = field(default_factory=dict)
     chosen_logprob_start: float | None = None
     chosen_logprob_end: float | None = None
+    rejected_logprob_start: float | None = None
+    rejected_logprob_end: float | None = None
+    heldout: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     judges: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     rewards: Mapping[str, Any] = field(default_factory=dict)
 
@@ -136,19 +172,32 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
         round: Number of the round.
 
     Returns:
-        Metrics without what only training and the stages know (log-probabilities, judges,
-        rewards); counts are 0 for a round that wrote nothing.
+        Metrics without what only training, evaluation and the stages know (log-probabilities
+        after it, held-out metrics, judges, rewards); counts are 0 for a round that wrote nothing.
     """
     parameters = {"run": run, "round": round}
-    cursor = con.execute(_METRICS.bind(con, parameters))
+    (row,) = _rows(con, _METRICS, parameters)
+    verdicts = dict(con.execute(_VERDICTS.bind(con, parameters)).fetchall())
+    solved = {str(one["k"]): one["value"] for one in _rows(con, _PASS_AT_K, parameters)}
+    yields = {str(one.pop("difficulty")): one for one in _rows(con, _YIELD, parameters)}
+    others = {"verdicts": verdicts, "pass_at_k": solved, "by_difficulty": yields}
+    return RoundMetrics.from_dict(row | others)
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, script: SqlScript, parameters: Mapping[str, object]
+) -> list[dict[str, Any]]:
+    cursor = con.execute(script.bind(con, parameters))
     names = [column[0] for column in cursor.description or []]
-    (row,) = cursor.fetchall()
-    histogram = con.execute(_VERDICTS.bind(con, parameters))
-    verdicts = dict(histogram.fetchall())
     # Parallel sums of floats differ in their last bits; the same rows have to give the same
     # metrics.
-    values = [float(f"{value:.9f}") if isinstance(value, float) else value for value in row]
-    return RoundMetrics.from_dict(dict(zip(names, values, strict=True)) | {"verdicts": verdicts})
+    return [
+        {
+            name: float(f"{value:.9f}") if isinstance(value, float) else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in cursor.fetchall()
+    ]
 
 
 def earlier_rounds(

@@ -83,12 +83,12 @@ def outage(
     """Returns a finding when the engine or the sandbox failed on many rows."""
     runs = sum(metrics.verdicts.values())
     lost = sum(metrics.verdicts.get(name, 0) for name in _OUTAGE_VERDICTS)
-    shares = [share for share in (metrics.error_share, lost / runs if runs else None) if share]
+    shares = (metrics.error_share, metrics.lost_score_share, lost / runs if runs else None)
     return _above(
         "outage",
-        max(shares, default=None),
+        max((share for share in shares if share), default=None),
         (spec.warn_outage_share, spec.stop_outage_share),
-        "of samples or program runs were lost to the engine or the sandbox",
+        "of samples, scores or program runs were lost to the engine, a judge or the sandbox",
         "Repair the cause and run the round again: what is left may not be representative.",
     )
 
@@ -209,12 +209,16 @@ def chosen_logprob(
     if start is None or end is None or end >= start:
         return None
     stop = start - end > spec.max_chosen_logprob_drop
+    before, after = metrics.rejected_logprob_start, metrics.rejected_logprob_end
+    both = before is not None and after is not None
+    rejected = f", that of the rejected ones from {before:.3f} to {after:.3f}" if both else ""
     threshold = spec.max_chosen_logprob_drop if stop else 0.0
     return Finding(
         "chosen_logprob",
         "stop" if stop else "warn",
         f"Training lowered the chosen completions' mean log-probability from {start:.3f} to "
-        f"{end:.3f} nats per token, by {start - end:.3f} (accepted: {threshold:g}). Raise the "
+        f"{end:.3f} nats per token, by {start - end:.3f} (accepted: {threshold:g}){rejected}. "
+        "A margin that grows by unlearning both is no gain: raise the "
         "weight of the NLL term or lower the learning rate.",
         start - end,
         threshold,
@@ -236,7 +240,8 @@ def training_rows(
             number,
             spec.min_training_rows,
         )
-    before = earlier[-1].num_selected if earlier else 0
+    # Pairs that become fewer are for `wrong_answers` to judge.
+    before = earlier[-1].num_selected if earlier and not metrics.num_pairs else 0
     threshold = spec.min_rows_ratio * before
     if number >= threshold:
         return None
@@ -244,8 +249,53 @@ def training_rows(
         "training_rows",
         "warn",
         f"The round selected {number} training rows after {before} in the round before (accepted: "
-        f"{threshold:.0f}). Wrong answers may be running out: raise the temperature.",
+        f"{threshold:.0f}). Loosen the selection, or draw more samples.",
         number,
+        threshold,
+    )
+
+
+def wrong_answers(
+    metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
+) -> Finding | None:
+    """Returns a warning when preference pairs run out because few answers are wrong."""
+    rates = [m.num_pairs / m.num_prompts for m in (*earlier, metrics) if m.num_pairs]
+    if len(rates) < 2 or not metrics.num_pairs:
+        return None
+    threshold = spec.min_pairs_ratio * rates[0]
+    if rates[-1] >= threshold:
+        return None
+    disputed = metrics.disputed_share
+    why = "" if disputed is None else f"; {disputed:.1%} of prompts have more than one answer"
+    return Finding(
+        "wrong_answers",
+        "warn",
+        f"There are {rates[-1]:.2f} pairs per prompt against {rates[0]:.2f} in the first round "
+        f"with pairs (accepted: {threshold:.2f}){why}. Wrong answers run out: raise the "
+        "temperature, or take harder prompts.",
+        rates[-1],
+        threshold,
+    )
+
+
+def length_bias(
+    metrics: RoundMetrics, earlier: Sequence[RoundMetrics], spec: MonitorSpec
+) -> Finding | None:
+    """Returns a finding when longer completions are preferred: length then grows by training."""
+    if not metrics.chosen_tokens or not metrics.rejected_tokens:
+        return None
+    ratio = metrics.chosen_tokens / metrics.rejected_tokens
+    if ratio <= spec.warn_pair_length_ratio:
+        return None
+    stop = ratio > spec.stop_pair_length_ratio
+    threshold = spec.stop_pair_length_ratio if stop else spec.warn_pair_length_ratio
+    return Finding(
+        "length_bias",
+        "stop" if stop else "warn",
+        f"Chosen completions have {metrics.chosen_tokens:.1f} tokens on average, rejected ones "
+        f"{metrics.rejected_tokens:.1f}, a factor of {ratio:.2f} (accepted: {threshold:g}). What "
+        "prefers them may like length alone: control it with the filter length_band.",
+        ratio,
         threshold,
     )
 
@@ -261,6 +311,8 @@ CHECKS: tuple[Check, ...] = (
     label_accuracy,
     chosen_logprob,
     training_rows,
+    wrong_answers,
+    length_bias,
 )
 VOTE_CHECKS: tuple[Check, ...] = (error_avalanche,)
 

@@ -17,16 +17,20 @@ MonitorName = Literal[
     "constant_answer",
     "diversity_loss",
     "error_avalanche",
+    "hidden_regression",
     "judge_collapse",
     "judge_drift",
     "label_accuracy",
+    "length_bias",
     "length_drift",
     "no_headroom",
     "outage",
     "position_bias",
     "repetition",
+    "spent_diversity",
     "training_rows",
     "truncation",
+    "wrong_answers",
 ]
 
 
@@ -85,6 +89,14 @@ class MonitorSpec(BaseModel):
     stop_length_ratio: float = Field(
         default=2.5, gt=1.0, description="Stop when it grows or shrinks by this factor."
     )
+    warn_pair_length_ratio: float = Field(
+        default=1.5,
+        gt=1.0,
+        description="Warn when chosen completions are longer than rejected ones by this factor.",
+    )
+    stop_pair_length_ratio: float = Field(
+        default=3.0, gt=1.0, description="Stop when they are longer by this factor."
+    )
     min_distinct_ratio: float = _share(
         0.5, "Warn when distinct answers per prompt fall below this part of the first round's."
     )
@@ -138,13 +150,25 @@ class MonitorSpec(BaseModel):
         description="Stop when Kendall's tau between the rankings of two rounds' models is not "
         "above this.",
     )
+    min_pairs_ratio: float = _share(
+        0.35, "Warn when pairs per prompt fall below this part of the first round's."
+    )
+    max_pass_at_k_drop: float = _share(
+        0.05, "Warn when held-out pass@k falls by more than this while greedy answers get better."
+    )
+    max_hidden_loss: float = _share(
+        0.02, "Warn when one difficulty or suite loses more than this while the mean rises."
+    )
+    hidden_loss_alpha: float = _share(
+        0.05, "Level of the test for such a loss, shared by all difficulties and suites."
+    )
     warn_outage_share: float = _share(0.02, "Warn above this share of samples or runs lost.")
     stop_outage_share: float = _share(0.2, "Stop above this share of samples or runs lost.")
 
     @model_validator(mode="after")
     def _warn_before_stop(self) -> MonitorSpec:
         pairs = ("truncated_share", "repeating_share", "length_ratio", "outage_share")
-        for name in (*pairs, "top_score_share", "first_share"):
+        for name in (*pairs, "top_score_share", "first_share", "pair_length_ratio"):
             warn, stop = getattr(self, f"warn_{name}"), getattr(self, f"stop_{name}")
             if warn > stop:
                 raise ValueError(

@@ -9,6 +9,7 @@ SET VARIABLE round = 1;     -- INTEGER: its round
 -- The share of texts that repeat themselves needs no more rows, and looking for it is the only step
 -- that reads every character.
 SET VARIABLE repetition_rows = 5000;  -- INTEGER in [1, inf]: most texts searched for repetition
+SET VARIABLE ngram_prompts = 500;  -- INTEGER in [1, inf]: most prompts whose texts are compared
 
 WITH
 drawn AS (
@@ -88,6 +89,42 @@ leaders AS (
     WHERE votes.run = getvariable('run') AND votes.round = getvariable('round') AND votes.rank = 1
     QUALIFY row_number() OVER (PARTITION BY votes.prompt_id ORDER BY votes.answer) = 1
 ),
+-- Entropy of a prompt's answers in nats; samples without an answer do not vote.
+entropies AS (
+    SELECT prompt_id, -sum((count / total) * ln(count / total)) AS entropy
+    FROM (
+        SELECT prompt_id, count, sum(count) OVER (PARTITION BY prompt_id)::DOUBLE AS total
+        FROM votes JOIN asked USING (prompt_id)
+        WHERE run = getvariable('run') AND round = getvariable('round')
+    ) GROUP BY prompt_id
+),
+-- Whether a vote for the majority answer would be the right reward (label and reward accuracy as in
+-- TTRL, arXiv 2504.16084): where answers scatter, a wrong label still rewards most samples rightly.
+rewards AS (
+    SELECT (checked.answer IS NOT DISTINCT FROM leaders.answer) = checked.correct AS is_right
+    FROM checked JOIN leaders USING (prompt_id) WHERE checked.correct IS NOT NULL
+),
+-- Distinct n-grams of words among all those of a prompt's samples (distinct-n, Li et al. 2016,
+-- arXiv 1510.03055, within a prompt): 1 where no two samples share any, low where they are alike.
+words AS (
+    SELECT prompt_id, regexp_extract_all(text, '\w+|[^\w\s]') AS word
+    FROM drawn
+    WHERE status = 'ok'
+      AND prompt_id IN (FROM asked ORDER BY prompt_id LIMIT getvariable('ngram_prompts'))
+),
+grams AS (
+    SELECT prompt_id, 1 AS n, unnest(word) AS gram FROM words
+    UNION ALL
+    SELECT prompt_id, 2,
+           unnest(list_transform(range(1, len(word)), lambda i: word[i] || ' ' || word[i + 1]))
+    FROM words
+),
+distinct_grams AS (
+    SELECT n, avg(share) AS share FROM (
+        SELECT prompt_id, n, count(DISTINCT gram) / count(*)::DOUBLE AS share
+        FROM grams GROUP BY prompt_id, n
+    ) GROUP BY n
+),
 -- Ids are hashes, so the first rows by id are a random sample, and the same one every time. Texts
 -- shorter than 40 characters cannot show a loop. Share of 8-character windows seen before.
 texts AS (
@@ -108,6 +145,14 @@ selected AS (
     SELECT 'labels', prompt_id, CASE WHEN label THEN sample_ids[1] END
     FROM labels WHERE run = getvariable('run') AND round = getvariable('round')
 ),
+paired AS (
+    SELECT c.mean_logprob AS chosen_logprob, r.mean_logprob AS rejected_logprob,
+           c.num_tokens AS chosen_tokens, r.num_tokens AS rejected_tokens
+    FROM pairs
+    JOIN samples AS c ON c.id = pairs.chosen_sample_id AND c.run = pairs.run
+    JOIN samples AS r ON r.id = pairs.rejected_sample_id AND r.run = pairs.run
+    WHERE pairs.run = getvariable('run') AND pairs.round = getvariable('round')
+),
 common_answer AS (
     SELECT answer, count(*) AS number FROM leaders GROUP BY answer ORDER BY number DESC, answer LIMIT 1
 ),
@@ -123,6 +168,10 @@ SELECT
     (SELECT avg((answer IS NOT NULL)::INT) FROM checked WHERE status = 'ok' AND parsed)
         AS answered_share,
     (SELECT avg(num_distinct) FROM per_prompt WHERE parsed) AS distinct_answers_per_prompt,
+    (SELECT avg((num_distinct > 1)::INT) FROM per_prompt WHERE parsed) AS disputed_share,
+    (SELECT avg(entropy) FROM entropies) AS vote_entropy,
+    (SELECT share FROM distinct_grams WHERE n = 1) AS distinct_1,
+    (SELECT share FROM distinct_grams WHERE n = 2) AS distinct_2,
     (SELECT avg((finish_reason = 'length')::INT) FROM drawn WHERE status = 'ok') AS truncated_share,
     (SELECT avg((share > 0.7)::INT) FROM repeats) AS repeating_share,
     (SELECT avg(num_tokens) FROM drawn WHERE status = 'ok') AS mean_tokens,
@@ -144,6 +193,7 @@ SELECT
     (SELECT avg(correct::INT) FROM checked) AS sample_accuracy,
     (SELECT avg(any_correct::INT) FROM per_prompt) AS any_correct_share,
     (SELECT avg(correct::INT) FROM leaders) AS majority_accuracy,
+    (SELECT avg(is_right::INT) FROM rewards) AS reward_accuracy,
     (SELECT avg(greedy_correct::INT) FROM leaders WHERE correct IS NOT NULL) AS greedy_accuracy,
     (SELECT avg(correct::INT) - avg(greedy_correct::INT) FROM leaders
      WHERE correct IS NOT NULL AND greedy_correct IS NOT NULL) AS majority_gain,
@@ -152,4 +202,14 @@ SELECT
     (SELECT count(*) FROM selected WHERE kind = 'labels') AS num_labels,
     (SELECT count(DISTINCT prompt_id) FROM selected)
         / nullif((SELECT count(*) FROM asked), 0)::DOUBLE AS selected_coverage,
-    (SELECT avg(correct::INT) FROM selected JOIN marks USING (sample_id)) AS selected_accuracy;
+    (SELECT avg(correct::INT) FROM selected JOIN marks USING (sample_id)) AS selected_accuracy,
+    -- How much better what selection keeps is than what the model writes (Song et al. 2024,
+    -- arXiv 2412.02674): what a round can learn from.
+    (SELECT avg(correct::INT) FROM selected JOIN marks USING (sample_id))
+        - (SELECT avg(correct::INT) FROM checked) AS generation_verification_gap,
+    (SELECT avg(chosen_logprob) FROM paired) AS chosen_logprob,
+    (SELECT avg(rejected_logprob) FROM paired) AS rejected_logprob,
+    (SELECT avg(chosen_tokens) FROM paired) AS chosen_tokens,
+    (SELECT avg(rejected_tokens) FROM paired) AS rejected_tokens,
+    (SELECT avg((status = 'error')::INT) FROM scores
+     WHERE run = getvariable('run') AND round = getvariable('round')) AS lost_score_share;

@@ -97,6 +97,7 @@ class WeightedDPOTrainer(PreparedRowsTrainer, DPOTrainer):
             "rewards/margins": chosen_rewards - rejected_rewards,
             "rewards/accuracies": (chosen_rewards > rejected_rewards).float(),
             "nll/chosen": -chosen / pairs.chosen_lengths.clamp(min=1),
+            "nll/rejected": -pairs.rejected_logps.detach() / pairs.rejected_lengths.clamp(min=1),
         }
         for name, value in values.items():
             self._log_mean(name, value)

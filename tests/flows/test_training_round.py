@@ -150,6 +150,22 @@ def test_round_0_says_which_loop_applies(promoted: TinyLoop) -> None:
     assert found["loop"] in ("label_free", "labels", "none") and found["num_problems"] == 60
 
 
+def test_a_round_keeps_both_models_on_held_out_problems(promoted: TinyLoop) -> None:
+    metrics = json.loads(row_of_round(promoted, 1)["metrics"])
+    before, after = metrics["heldout"]["before"], metrics["heldout"]["after"]
+    assert before["num_problems"] == after["num_problems"] == 60
+    with promoted.house.connect() as con:
+        greedy = con.execute(
+            "SELECT model_id, value FROM evaluations WHERE metric = 'pass@1 greedy' "
+            "AND difficulty IS NULL ORDER BY model_id"
+        ).fetchall()
+    assert [value for _, value in greedy] == pytest.approx(
+        [before["greedy_accuracy"], after["greedy_accuracy"]]
+    )
+    assert metrics["pass_at_k"].keys() == {"1", "2", "4"}
+    assert metrics["by_difficulty"].keys() == {"1", "2"}
+
+
 def test_a_stop_names_its_monitor_and_keeps_the_incumbent(stopped: TinyLoop) -> None:
     last = stopped.result.rounds[-1]
     assert (last.number, last.verdict, last.model_id) == (1, "stopped", "tiny-base")

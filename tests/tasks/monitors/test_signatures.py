@@ -1,7 +1,9 @@
 """Each failure signature is found where the sources saw it, and not in a healthy round."""
 
+import re
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from tasks.evaluation.metrics import Interval
 from tasks.headroom import Headroom, Loop
 from tasks.monitors import Finding, MonitorSpec, monitor_round, no_headroom
 from tasks.monitors import signatures as s
+from tasks.monitors.spec import CORRECTIONS, MonitorName
 from tasks.round_metrics import RoundMetrics
 
 SPEC = MonitorSpec()
@@ -83,6 +86,9 @@ WORSE = [
     ("label_accuracy", "warn", {"selected_accuracy": 0.67}),
     ("chosen_logprob", "warn", {"chosen_logprob_start": -0.5, "chosen_logprob_end": -0.6}),
     ("chosen_logprob", "stop", {"chosen_logprob_start": -0.5, "chosen_logprob_end": -1.5}),
+    ("outage", "warn", {"lost_score_share": 0.1}),
+    ("length_bias", "warn", {"chosen_tokens": 80.0, "rejected_tokens": 40.0}),
+    ("length_bias", "stop", {"chosen_tokens": 140.0, "rejected_tokens": 40.0}),
     ("judge_collapse", "warn", {"judges": {"judge": {"all": collapsed(0.9)}}}),
     ("judge_collapse", "stop", {"judges": {"judge": {"all": collapsed(0.977)}}}),
     ("position_bias", "warn", {"judges": {"pairs": {"all": biased(0.68, 0.6)}}}),
@@ -147,6 +153,30 @@ def test_a_slow_fall_is_caught_by_the_bound() -> None:
     spec = MonitorSpec(min_newest_unanimous=0.85)
     assert found(rounds[1], rounds[0], spec=spec) == []
     assert found(rounds[2], *rounds[:2], spec=spec)[0].threshold == 0.85
+
+
+def test_pairs_that_run_out_are_found_over_several_rounds() -> None:
+    # Iterative RPO on ARC: 20k, 11k, 5k pairs.
+    rounds = [
+        replace(HEALTHY, num_examples=0, num_pairs=n, disputed_share=n / 100) for n in (40, 22, 10)
+    ]
+    spec = MonitorSpec(min_training_rows=1)
+    assert found(rounds[1], rounds[0], spec=spec) == []
+    (finding,) = found(rounds[2], *rounds[:2], spec=spec)
+    assert (finding.name, finding.severity) == ("wrong_answers", "warn")
+    assert "0.10 pairs per prompt against 0.40" in finding.message
+    assert "10.0% of prompts have more than one answer" in finding.message
+
+
+def test_both_log_probabilities_are_named() -> None:
+    fallen = replace(
+        HEALTHY,
+        chosen_logprob_start=-0.5,
+        chosen_logprob_end=-0.7,
+        rejected_logprob_start=-0.6,
+        rejected_logprob_end=-2.0,
+    )
+    assert "that of the rejected ones from -0.600 to -2.000" in found(fallen)[0].message
 
 
 def test_a_judge_of_right_answers_may_say_the_same() -> None:
@@ -227,6 +257,15 @@ def test_without_a_measurement_the_rounds_own_prompts_tell() -> None:
     assert finding is not None and "-0.050" in finding.message
     assert no_headroom(replace(worse, majority_gain=0.1), "votes") is None
     assert no_headroom(replace(worse, majority_accuracy=1.0), "votes") is None
+
+
+def test_the_docs_have_every_monitor_and_action() -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "monitors.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", docs, re.M)) == {
+        *get_args(MonitorName),
+        *("ignore", "warn", "stop"),
+        *CORRECTIONS,
+    }
 
 
 def test_thresholds_are_checked() -> None:

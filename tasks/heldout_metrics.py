@@ -1,0 +1,34 @@
+"""What held-out samples say of a model before and after an update (`sql/heldout_metrics.sql`).
+
+On a round's own problems a model is asked once; held-out problems are asked of every model, so the
+accuracy of its labels and of the rewards they would give can be compared across the update.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from tasks.sql_script import load_script
+
+_METRICS = load_script(Path(__file__).parent / "sql" / "heldout_metrics.sql")
+
+
+def heldout_metrics(
+    con: duckdb.DuckDBPyConnection, run: str, model_id: str
+) -> dict[str, float | int | None]:
+    """Returns the held-out metrics of one model by their columns; {} without drawn samples.
+
+    Args:
+        con: A connection from `Warehouse.connect()`.
+        run: The run that evaluated it.
+        model_id: Its id.
+    """
+    cursor = con.execute(_METRICS.bind(con, {"run": run, "model": model_id}))
+    names = [column[0] for column in cursor.description or []]
+    (row,) = cursor.fetchall()
+    found = dict(zip(names, row, strict=True))
+    # Parallel sums of floats differ in their last bits.
+    rounded = {k: float(f"{v:.9f}") if isinstance(v, float) else v for k, v in found.items()}
+    return rounded if rounded["num_problems"] else {}
