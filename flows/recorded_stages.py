@@ -15,6 +15,7 @@ from flows.recipes.recipe import Recipe
 from flows.stage_tables import tables_of
 from flows.stages import Stages
 from tasks.ask import Chain, Sample
+from tasks.balance import BalanceSpec, Candidate
 from tasks.environments import load_environment
 from tasks.models import ModelRef
 from tasks.prompts import PromptRules
@@ -84,6 +85,14 @@ class RecordedStages:
     def model(self, name: str) -> ModelRef:
         """A model that stands for any."""
         return self.base
+
+    def search(
+        self, spec: BalanceSpec, prompts: PromptSpec, sampling: SamplingSpec, with_solutions: bool
+    ) -> Candidate:
+        """A candidate with the settings' own temperature."""
+        tried = f"{len(spec.temperatures)} temperatures"
+        self.calls.append(StageCall("search", tried, tables_of(Stages.search) or ()))
+        return Candidate(sampling.temperature, 0.0, sampling.n, 0, 0.0)
 
     def select(self, *selections: Selection, filters: Sequence[Selection] = ()) -> str:
         """The table of the selections, as in a round."""

@@ -14,7 +14,15 @@ from typing import Any, Literal, cast
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import ask_stage, cross_stage, measure_stage, prompt_stage, reward_stage, win_rate_stage
+from flows import (
+    ask_stage,
+    cross_stage,
+    measure_stage,
+    prompt_stage,
+    reward_stage,
+    search_stage,
+    win_rate_stage,
+)
 from flows.corrections import earlier_corrections, with_corrections
 from flows.demonstration_stage import write_demonstrations
 from flows.labelled_stage import write_labelled
@@ -27,6 +35,7 @@ from flows.selection_stage import count_votes, drop_copies, find_ways, select_ro
 from flows.stage_tables import writes
 from storage import Warehouse
 from tasks.ask import Chain, Sample, draw_report
+from tasks.balance import BalanceSpec, Candidate
 from tasks.crossing import CrossSpec
 from tasks.data_mix import TrainingTable
 from tasks.demonstrations import Demonstration
@@ -233,6 +242,26 @@ class Stages:
         """Write rewards of two rounds' models and their agreement; see `flows.reward_stage`."""
         with self.clock("reward"):
             self.metrics["rewards"] = reward_stage.consistent_rewards(self, initial_model, mode)
+
+    @writes("prompts", "samples", "executions", "scores")
+    def search(
+        self, spec: BalanceSpec, prompts: PromptSpec, sampling: SamplingSpec, with_solutions: bool
+    ) -> Candidate:
+        """The temperature and threshold that balance right and wrong answers best (B-STaR).
+
+        What was tried, and what it gave, is in `rounds.metrics` as `search`.
+        """
+        with self.clock("search"):
+            draw_problems(self, prompts)
+            found = search_stage.try_temperatures(self, spec, sampling, int(with_solutions))
+        self.metrics["search"] = found.to_dict()
+        return found.chosen
+
+    @writes("scores")
+    def balanced(self, spec: BalanceSpec) -> None:
+        """Score answers as `search` does: the check `balanced`."""
+        with self.clock("search"):
+            search_stage.score_balanced(self, spec, "")
 
     @writes("prompts", "samples", "executions", "scores")
     def labelled(

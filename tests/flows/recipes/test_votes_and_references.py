@@ -1,4 +1,7 @@
-"""STaR, RFT, GSI, IWSI, Self-Explore: two rounds each on the seed model."""
+"""STaR, RFT, GSI, IWSI, B-STaR, Self-Explore: two rounds each on the seed model."""
+
+import json
+from collections import Counter
 
 import pytest
 
@@ -67,6 +70,36 @@ def test_iwsi(run_two_rounds: RunTwoRounds) -> None:
     assert not {row["prompt_id"] for row in apart} & {row["prompt_id"] for row in used}
     (reasons,) = query(house, "SELECT list(DISTINCT reason) AS all FROM rejections")
     assert {"far", "valid_prompt"} <= set(reasons["all"])
+
+
+def test_b_star(run_two_rounds: RunTwoRounds) -> None:
+    search = {"temperatures": [0.5, 1.0], "num_problems": 6, "num_samples": 4, "enough": 2}
+    house = run_two_rounds("b_star", tables=ALL, search=search)
+    rounds = query(house, "SELECT round, metrics->'$.search' AS search FROM rounds WHERE round > 0")
+    for row in rounds:
+        found = json.loads(row["search"])
+        assert [one["temperature"] for one in found["candidates"]] == [0.5, 1.0]
+        chosen = found["chosen"]
+        assert chosen in found["candidates"] and found["thresholds"]
+        drawn = query(
+            house,
+            "SELECT DISTINCT sampling->>'temperature' AS t FROM samples "
+            "WHERE purpose = 'train' AND role = 'program' AND round = $round",
+            round=row["round"],
+        )
+        assert [float(one["t"]) for one in drawn] == [chosen["temperature"]]
+        used = query(
+            house,
+            "SELECT e.prompt_id, b.value FROM examples AS e JOIN scores AS b "
+            "ON b.sample_id = e.sample_ids[1] AND b.\"check\" = 'balanced' "
+            "WHERE e.round = $round",
+            round=row["round"],
+        )
+        assert used and all(one["value"] > chosen["threshold"] for one in used)
+        counts = Counter(one["prompt_id"] for one in used)
+        assert max(counts.values()) <= chosen["per_problem"]
+    trials = query(house, "SELECT count(*) AS n FROM samples WHERE role = 'trial'")
+    assert trials == [{"n": 2 * 2 * 6 * 4}]
 
 
 def test_self_explore(run_two_rounds: RunTwoRounds) -> None:
