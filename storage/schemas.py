@@ -192,6 +192,9 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("image_digest", _STRING, "Digest of the container image, if any.", null=True),
         _column("flags", _STRINGS, "Observations beside the verdict, e.g. 'near_limit'."),
         _column("attempts", _INT, "Times it was started; more than 1 after a sandbox fault."),
+        _column(
+            "feedback", _STRING, "How it failed, for its author; null if it did not.", null=True
+        ),
     ),
     "scores": _table(
         "One check's opinion of one sample.",

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from sandbox import Execution, Job, Program, Runner, SandboxUnavailableError, Verdict
 from storage import content_id
+from tasks.checks.feedback import feedback
 from tasks.checks.function_tests import HiddenTests
 from tasks.checks.scoring import Answered
 
@@ -51,14 +52,14 @@ def execute_samples(
             to be run again.
     """
     written = (sample for sample in samples if sample.get("error") is None)
-    jobs = (_job(sample, tests) for sample in written)
-    for execution in box.run(jobs):
+    jobs = [_job(sample, tests) for sample in written]
+    for job, execution in zip(jobs, box.run(jobs), strict=True):
         if execution.verdict is Verdict.NOT_RUN and "sandbox_unavailable" in execution.flags:
             raise SandboxUnavailableError(
                 "the sandbox stopped and does not start again, so the rest of this shard was not "
                 "run; `selfloom sandbox doctor` says what is wrong, the same command continues"
             )
-        yield execution_row(execution, run, round)
+        yield execution_row(execution, run, round) | {"feedback": feedback(job, execution)}
 
 
 def answered_by_programs(

@@ -61,6 +61,51 @@ def test_two_rounds_of_codedpo(run_two_rounds: RunTwoRounds) -> None:
     assert {"test", "execution", "score"} <= {row["relation"] for row in traced}
 
 
+# Of two and three parts: the seed model gets a good part of these functions wrong.
+HARD: dict[str, Any] = FUNCTIONS | {
+    "tables": {"executions", "scores", "votes", "rejections"},
+    "prompts": {"num": 16, "difficulties": [2, 3]},
+}
+
+
+@two_rounds
+def test_two_rounds_of_cycle(run_two_rounds: RunTwoRounds) -> None:
+    house = run_two_rounds("cycle", max_turns=2, repair={"n": 2, "max_new_tokens": 64}, **HARD)
+    assert count(house, "samples WHERE role = 'repair' AND turn = 2")
+    repairs = "examples WHERE len(prompt) = 3"
+    assert count(house, f"{repairs} AND prompt[-1].content LIKE '%wrong_answer: f(%) returned %'")
+    # Only right programs are learned, and nothing that failed is shown but to be repaired.
+    learned = query(
+        house,
+        "SELECT DISTINCT r.value FROM examples AS e JOIN scores AS r "
+        "ON r.sample_id = e.sample_ids[-1] AND r.\"check\" = 'reference'",
+    )
+    assert [row["value"] for row in learned] == [1.0]
+    assert count(house, "examples WHERE len(prompt) = 1")
+
+
+@two_rounds
+def test_two_rounds_of_re_rest(run_two_rounds: RunTwoRounds) -> None:
+    house = run_two_rounds(
+        "re_rest", reflection={"n": 2, "temperature": 1.0, "max_new_tokens": 64}, **HARD
+    )
+    # What was repaired is learned as if it had been the first program, and as a repair.
+    for turns in (1, 3):
+        assert count(house, f"examples WHERE len(prompt) = {turns} AND len(sample_ids) = 2")
+    assert count(house, "examples WHERE len(prompt) = 1 AND len(sample_ids) = 1")
+
+
+@two_rounds
+def test_two_rounds_of_envisions(run_two_rounds: RunTwoRounds) -> None:
+    hard: dict[str, Any] = HARD | {"environment": {"name": "word_problems"}}
+    house = run_two_rounds("envisions", refinement={"n": 1, "max_new_tokens": 48}, **hard)
+    assert count(house, "samples WHERE role = 'refinement'")
+    assert count(house, "examples WHERE len(prompt) = 3")
+    assert count(house, "examples WHERE len(prompt) = 1")
+    (model,) = query(house, "SELECT metrics FROM models WHERE round = 2 AND status = 'candidate'")
+    assert '"1"' in model["metrics"]  # the pool: rows of round 1 train round 2 as well
+
+
 def test_programs_that_print_can_not_be_crossed() -> None:
     recipe: Any = find_recipe("codedpo")
 

@@ -24,6 +24,7 @@ class Node:
         says: Label by check; yes is 1, no is 0.
         above: The sample that it follows.
         prompt: Number of its prompt.
+        feedback: What its execution said.
         id: Set when the tree is numbered.
     """
 
@@ -33,6 +34,7 @@ class Node:
     says: dict[str, str] = field(default_factory=dict)
     above: Node | None = None
     prompt: int = 0
+    feedback: str | None = None
     id: str = ""
 
     @property
@@ -99,7 +101,8 @@ def _sample(number: int, node: Node) -> dict[str, Any]:
         "id": node.id, "prompt_id": prompt_id(node.prompt), "parent_ids": node.ids[:-1],
         "role": node.role, "purpose": "train", "turn": len(node.trace) - 1, "index": number,
         "policy_id": "m", "weight_hash": "h", "engine": "e", "sampling": "{}", "seed": number,
-        "text": node.text, "num_tokens": 1, "finish_reason": "stop", "status": "ok",
+        "text": node.text, "num_tokens": 1, "mean_logprob": -1.0 - number % 5,
+        "finish_reason": "stop", "status": "ok",
     }  # fmt: skip
 
 
@@ -118,7 +121,9 @@ def _scores(node: Node) -> list[dict[str, Any]]:
 def _execution(node: Node) -> dict[str, Any]:
     return {
         "id": content_id("execution", node.id), "sample_id": node.id, "test_ids": [],
-        "verdict": "accepted", "stdout": f"{output_of(node)}\n", "stderr": "",
+        "verdict": "wrong_answer" if node.feedback else "accepted",
+        "stdout": f"{output_of(node)}\n", "stderr": "",
         "stdout_truncated": False, "stderr_truncated": False, "wall_ms": 1.0, "cpu_ms": 1.0,
         "backend": "b", "isolation": "i", "limits_enforced_by": "l", "flags": [], "attempts": 1,
+        "feedback": node.feedback,
     }  # fmt: skip
