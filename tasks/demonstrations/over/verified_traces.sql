@@ -68,7 +68,10 @@ copies AS (
     SELECT
         *,
         row_number() OVER (
-            PARTITION BY prompt_id, answer, critique, completion, reason ORDER BY pick(id), id
+            PARTITION BY prompt_id, answer, critique, completion, reason,
+                -- Only a verification is shown what the program printed.
+                CASE getvariable('learn') WHEN 'critique' THEN output END
+            ORDER BY pick(id), id
         ) AS copy
     FROM shown
 )
