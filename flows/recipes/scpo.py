@@ -38,6 +38,9 @@ class ScPO(RecipeConfig):
     )  # section 3
     schedule: Schedule = Field(default={"min_share": [0.5, 0.7]})  # section 3, GSM8K
     max_pairs: int = Field(default=1, ge=1, description="Most pairs per problem.")
+    weighted: bool = Field(
+        default=True, description="Whether a pair counts by its margin of votes; off: all alike."
+    )  # w = 1 in the ablation
     num_generated: int = Field(
         default=0, ge=0, description="Problems to ask the model for, beside the given ones."
     )  # section 3: for M2, 5.1k of whose pairs are of generated problems
@@ -82,7 +85,11 @@ def compose(stages: Stages, config: ScPO) -> TrainingTable:
         filters = [Selection("curriculum_slice", band)]
     stages.sample(config.prompts, config.sampling, of="all" if filters else "environment")
     stages.vote()
-    parameters = {"min_share": config.min_share, "max_pairs": config.max_pairs}
+    parameters = {
+        "min_share": config.min_share,
+        "max_pairs": config.max_pairs,
+        "weighted": config.weighted,
+    }
     return stages.select(Selection("vote_pairs", parameters), filters=filters)
 
 

@@ -3,7 +3,7 @@
 -- A chosen completion is a sample of the prompt's most voted answer, a rejected one a sample of its
 -- least voted answer (the last rank: ties follow the answer's text). The prompt is kept if the
 -- most voted answer has a share of at least min_share (tau) of the prompt's k samples; the weight
--- is (V(chosen) - V(rejected)) / k. A sample without an answer is on neither side, but counts in k.
+-- is (V(chosen) - V(rejected)) / k, or 1 where weighted is off. A sample without an answer is on neither side, but counts in k.
 -- Reasons: no_counterpart, tie, low_vote_share, middle_answer; see pair_up.sql for the rest.
 --
 -- Reads candidates, votes. Writes the temporary table `judged`.
@@ -15,6 +15,7 @@
 -- Parameters:
 SET VARIABLE min_share = 0.5;   -- DOUBLE in [0, 1]: tau, the share that the most voted answer needs
 SET VARIABLE max_pairs = 1;     -- INTEGER in [1, inf]: most pairs of one prompt
+SET VARIABLE weighted = TRUE;   -- BOOLEAN: whether a pair weighs its margin; else all weigh 1
 
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH prompts_voted AS (
@@ -32,7 +33,7 @@ WITH prompts_voted AS (
 SELECT
     c.sample,
     CASE c.answer WHEN v.best THEN 'chosen' WHEN v.worst THEN 'rejected' END AS side,
-    v.margin AS weight,
+    CASE WHEN getvariable('weighted') THEN v.margin ELSE 1.0 END AS weight,
     v.margin AS margin,
     CASE
         WHEN c.reason IS NOT NULL THEN c.reason

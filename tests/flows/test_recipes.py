@@ -239,7 +239,8 @@ def test_selections_are_known_and_read_references_only_where_declared(recipe: st
 
 def test_settings_reach_the_selection() -> None:
     (one,) = composed("scpo", Recorder(), min_share=0.7, max_pairs=3).selections
-    assert one == Selection("vote_pairs", {"min_share": 0.7, "max_pairs": 3})
+    weights = {"weighted": True}
+    assert one == Selection("vote_pairs", {"min_share": 0.7, "max_pairs": 3, **weights})
     (one,) = composed("rest_em", Recorder(), max_per_prompt=4).selections
     assert one == Selection("reference_correct", {"max_per_prompt": 4})
 

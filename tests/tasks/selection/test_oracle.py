@@ -177,9 +177,9 @@ def pairs_of(rows: list[dict[str, object]], prompts: Prompts) -> dict[int, set[t
 
 
 @settings(max_examples=8, deadline=None)
-@given(PROMPTS, st.sampled_from([0.2, 0.5, 0.7]), st.integers(1, 20))
-def test_vote_pairs(prompts: Prompts, share: float, most: int) -> None:
-    found, rows = decide(prompts, "vote_pairs", min_share=share, max_pairs=most)
+@given(PROMPTS, st.sampled_from([0.2, 0.5, 0.7]), st.integers(1, 20), st.booleans())
+def test_vote_pairs(prompts: Prompts, share: float, most: int, weighted: bool) -> None:
+    found, rows = decide(prompts, "vote_pairs", min_share=share, max_pairs=most, weighted=weighted)
     pairs = pairs_of(rows, prompts)
     for p, own in enumerate(prompts):
         ranked, num = ballots(own)
@@ -191,7 +191,8 @@ def test_vote_pairs(prompts: Prompts, share: float, most: int) -> None:
             margin = (ranked[0][1] - ranked[-1][1]) / num
             for row in rows:
                 if row["prompt_id"] == content_id("prompt", p):
-                    assert row["weight"] == row["margin"] == pytest.approx(margin)
+                    assert row["margin"] == pytest.approx(margin)
+                    assert row["weight"] == (row["margin"] if weighted else 1.0)
         assert pairs[p] == pair_up(p, own, sides, most)
         used = {i for pair in pairs[p] for i in pair}
         assert {i for i in candidates(own) if found[p, i] is None} == used

@@ -259,7 +259,12 @@ def test_references_are_invisible_without_labels(warehouse: Warehouse, tmp_path:
 
 BAD = [
     ("no_such", {}, UnknownNameError, "there are confident_majority"),
-    ("vote_pairs", {"tau": 0.5}, UnknownNameError, "the parameters are min_share, max_pairs"),
+    (
+        "vote_pairs",
+        {"tau": 0.5},
+        UnknownNameError,
+        "the parameters are min_share, max_pairs, weighted",
+    ),
     ("vote_pairs", {"min_share": 1.5}, OptionError, r"expected DOUBLE in \[0, 1\]"),
     ("vote_pairs", {"max_pairs": 0}, OptionError, r"expected INTEGER in \[1, inf\]"),
     ("vote_pairs", {"max_pairs": "2"}, OptionError, "expected INTEGER"),
