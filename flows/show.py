@@ -252,13 +252,19 @@ def print_query(house: Warehouse, query: str, format: Format) -> None:
     sys.stdout.write(_CONTROLS.sub(lambda m: repr(m[0])[1:-1], text) if is_terminal else text)
 
 
-def show_report(warehouse: Path, runs: Sequence[str] | None, output: Path | None) -> None:
-    """Write the report, by default into the warehouse, and print the tables of rounds."""
-    from tasks.report import write_report
+def show_report(
+    warehouse: Path, runs: Sequence[str] | None, output: Path | None, *, compare: bool
+) -> None:
+    """Write the report or the comparison, by default into the warehouse, and print the rounds."""
+    from tasks.report import write_comparison, write_report
 
     house = Warehouse.open(warehouse, create=False)
     print_rounds(house, runs)
-    written = write_report(house, output or house.root / "reports" / "report.html", runs)
+    target = output or house.root / "reports" / ("comparison.html" if compare else "report.html")
+    if compare:
+        written = write_comparison(house, target, runs or ())
+    else:
+        written = write_report(house, target, runs)
     if output is None:
         house.keep(written)
     typer.echo(f"Report: {written}")

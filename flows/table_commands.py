@@ -135,7 +135,8 @@ def sql(
 
 @tables.command(
     rich_help_panel=TABLES,
-    epilog="selfloom report --output report.html\n\nselfloom report --run my-run --run other-run",
+    epilog="selfloom report --output report.html\n\n"
+    "selfloom report --compare --run my-run --run other-run",
 )
 def report(
     run: Annotated[
@@ -146,12 +147,15 @@ def report(
         Path | None,
         typer.Option(help="HTML file to write.", show_default="reports/report.html inside"),
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Put the runs side by side on one page instead.")
+    ] = False,
     warehouse: WarehouseOption = Path("warehouse"),
 ) -> None:
-    """Write the HTML report of a warehouse and print its tables of rounds."""
+    """Write the HTML report of a warehouse, or a page that compares runs, and print the rounds."""
     from flows.show import show_report
 
-    show_report(warehouse, run, output)
+    show_report(warehouse, run, output, compare=compare)
 
 
 @tables.command(

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from storage import Warehouse
 from storage.commit import replace_beside
+from tasks.report.metric_tables import metric_rows, yield_rows
 from tasks.report.plots import Plot, plots_of_run
 from tasks.report.rounds import Note, RoundFacts, percent, read_rounds, table_rows
 from tasks.report.samples import Lineage, SampleFacts, brief, lineage_example, sample_rows, visible
@@ -30,6 +31,8 @@ class _RunPage:
     stops: list[tuple[int, Note]]
     rounds: list[RoundFacts]
     table: list[dict[str, str]]
+    metrics: list[dict[str, str]]
+    yields: list[dict[str, str]]
     plots: list[Plot]
     samples: list[SampleFacts]
     lineage: Lineage | None
@@ -48,9 +51,21 @@ def write_report(warehouse: Warehouse, path: str | Path, runs: Sequence[str] | N
         ReportError: If a given run is not in the warehouse.
         WarehouseFullError: If the disk is full.
     """
+    return write_page(path, render_report(warehouse, runs))
+
+
+def write_page(path: str | Path, html: str) -> Path:
+    """Writes a page and returns its path; a reader sees the old file or the new one.
+
+    Args:
+        path: HTML file to write; its folder is made.
+        html: The page.
+
+    Raises:
+        WarehouseFullError: If the disk is full.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    html = render_report(warehouse, runs)
 
     def write(unfinished: Path) -> None:
         unfinished.write_text(html, encoding="utf-8")
@@ -85,11 +100,12 @@ def render_report(warehouse: Warehouse, runs: Sequence[str] | None = None) -> st
         ("training rows", sum(facts.metrics.num_selected for facts in rounds)),
         ("models promoted", sum(facts.verdict == "promoted" for facts in rounds)),
     ]
-    template = _environment().get_template("report.html.j2")
+    template = page_environment().get_template("report.html.j2")
     return template.render(warehouse=str(warehouse.root), pages=pages, totals=totals)
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Returns what renders pages: everything escaped, with the filters of our templates."""
     # Autoescape for every name: the template's extension is .j2, which the default rule leaves out.
     environment = Environment(
         loader=PackageLoader("tasks", "templates"),
@@ -127,6 +143,8 @@ def _run_page(con: duckdb.DuckDBPyConnection, rounds: list[RoundFacts], prefix: 
         stops=[(f.round, note) for f in rounds for note in f.notes if note.severity == "stop"],
         rounds=rounds,
         table=table_rows(rounds),
+        metrics=metric_rows(rounds),
+        yields=yield_rows(rounds),
         plots=plots_of_run(rounds, prefix),
         samples=sample_rows(con, run, shown),
         lineage=lineage,

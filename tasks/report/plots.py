@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -18,9 +18,9 @@ from tasks.report.rounds import Estimate, RoundFacts
 # Stand-ins that matplotlib accepts as colors; the finished SVG has the page's variables in their
 # place.
 _INK, _FAINT, _CARD = "#010203", "#010204", "#010205"
-_SERIES = tuple(f"#0102{i:02x}" for i in range(16, 24))
+SERIES = tuple(f"#0102{i:02x}" for i in range(16, 24))
 _COLORS = {_INK: "var(--ink-2)", _FAINT: "var(--line)", _CARD: "var(--card)"} | {
-    color: f"var(--series-{i})" for i, color in enumerate(_SERIES, 1)
+    color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
 }
 
 _LIGHT = {"--ink-2": "#444444", "--line": "#dddddd", "--card": "#ffffff"}
@@ -66,31 +66,45 @@ def plots_of_run(rounds: Sequence[RoundFacts], prefix: str = "plot") -> list[Plo
         prefix: Start of every id in the SVGs; another one for each run on a page.
     """
     drawn = [
-        _plot(
+        draw_plot(
             f"{prefix}-1",
             "Held-out accuracy",
             "Greedy accuracy by round with 95% intervals; hollow markers were not promoted.",
             lambda axes: _accuracy(axes, rounds),
         ),
-        _plot(
+        draw_plot(
             f"{prefix}-2",
             "Accuracy by difficulty",
             "Greedy accuracy by round, one line for each difficulty, with 95% intervals.",
             lambda axes: _difficulties(axes, rounds),
         ),
-        _plot(
+        draw_plot(
             f"{prefix}-3",
             "Self-made labels",
             "Accuracy and coverage of the selected labels and agreement of the votes, by round.",
             lambda axes: _labels(axes, rounds),
         ),
-        _plot(
+        draw_plot(
+            f"{prefix}-6",
+            "Exploration",
+            "How different a prompt's samples are: pass@k, disputed prompts, distinct word pairs, "
+            "by round.",
+            lambda axes: _exploration(axes, rounds),
+        ),
+        draw_plot(
+            f"{prefix}-7",
+            "Labels and rewards on held-out problems",
+            "Accuracy of majority labels and of their rewards, and the gap of labels over samples, "
+            "of every round's new model.",
+            lambda axes: _heldout_labels(axes, rounds),
+        ),
+        draw_plot(
             f"{prefix}-4",
             "Rows",
             "Number of samples, training rows and rejected rows, by round.",
             lambda axes: _rows(axes, rounds),
         ),
-        _plot(
+        draw_plot(
             f"{prefix}-5",
             "Seconds by stage",
             "Seconds of every stage, by round.",
@@ -111,7 +125,17 @@ def standalone_svg(plot: Plot) -> str:
     return plot.svg.replace("<svg", f'<svg style="background:#fff;{style}"', 1)
 
 
-def _plot(prefix: str, title: str, description: str, draw: Callable[[Axes], bool]) -> Plot | None:
+def draw_plot(
+    prefix: str, title: str, description: str, draw: Callable[[Axes], bool]
+) -> Plot | None:
+    """Returns a plot in the page's style, None where nothing was drawn.
+
+    Args:
+        prefix: Start of every id in the SVG; no two plots of a page share one.
+        title: Its heading.
+        description: A sentence for those who cannot see it.
+        draw: Draws it; says whether there was anything.
+    """
     with matplotlib.rc_context(_STYLE):
         # Not pyplot: a report may be rendered in any thread, and pyplot keeps global figures.
         figure = Figure(figsize=(5.2, 3.1), layout="constrained")
@@ -143,7 +167,8 @@ def _inline(text: str, prefix: str) -> str:
     return svg.strip()
 
 
-def _share_axis(axes: Axes) -> None:
+def share_axis(axes: Axes) -> None:
+    """Makes the y axis one of shares, and the x axis one of rounds."""
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.set_xlabel("round")
@@ -166,9 +191,10 @@ def _points(
     return points, promoted | {rounds[0].round - 1}
 
 
-def _line(
+def accuracy_line(
     axes: Axes, rounds: Sequence[RoundFacts], key: tuple[str, int | None], color: str, label: str
 ) -> bool:
+    """Draws one suite's (or difficulty's) accuracy with intervals; says whether there was any."""
     points, promoted = _points(rounds, *key)
     if not points:
         return False
@@ -192,10 +218,10 @@ def _line(
 def _accuracy(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
     suites = sorted({suite for facts in rounds for suite in facts.suites})
     drawn = [
-        _line(axes, rounds, (suite, None), _SERIES[i % len(_SERIES)], suite)
+        accuracy_line(axes, rounds, (suite, None), SERIES[i % len(SERIES)], suite)
         for i, suite in enumerate(suites)
     ]
-    _share_axis(axes)
+    share_axis(axes)
     return any(drawn)
 
 
@@ -210,34 +236,66 @@ def _difficulties(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
     )
     several = len({suite for suite, _ in keys}) > 1
     drawn = [
-        _line(
+        accuracy_line(
             axes,
             rounds,
             (suite, level),
-            _SERIES[i % len(_SERIES)],
+            SERIES[i % len(SERIES)],
             f"{suite} {level}" if several else f"difficulty {level}",
         )
         for i, (suite, level) in enumerate(keys)
     ]
-    _share_axis(axes)
+    share_axis(axes)
     return any(drawn)
 
 
 def _labels(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
-    series = {
-        "labels right": [f.metrics.selected_accuracy for f in rounds],
-        "prompts used": [f.metrics.selected_coverage for f in rounds],
-        "vote share": [f.metrics.mean_majority_share for f in rounds],
-        "unanimous": [f.metrics.unanimous_coverage for f in rounds],
+    return _shares(
+        axes,
+        rounds,
+        {
+            "labels right": [f.metrics.selected_accuracy for f in rounds],
+            "prompts used": [f.metrics.selected_coverage for f in rounds],
+            "vote share": [f.metrics.mean_majority_share for f in rounds],
+            "unanimous": [f.metrics.unanimous_coverage for f in rounds],
+        },
+    )
+
+
+def _exploration(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
+    largest = str(max((int(k) for f in rounds for k in f.metrics.pass_at_k), default=1))
+    return _shares(
+        axes,
+        rounds,
+        {
+            f"pass@{largest}": [f.metrics.pass_at_k.get(largest) for f in rounds],
+            "disputed prompts": [f.metrics.disputed_share for f in rounds],
+            "distinct-2": [f.metrics.distinct_2 for f in rounds],
+        },
+    )
+
+
+def _heldout_labels(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
+    names = {
+        "labels right": "label_accuracy",
+        "rewards right": "reward_accuracy",
+        "gap": "generation_verification_gap",
     }
+    after = [f.metrics.heldout.get("after", {}) for f in rounds]
+    return _shares(axes, rounds, {k: [own.get(v) for own in after] for k, v in names.items()})
+
+
+def _shares(
+    axes: Axes, rounds: Sequence[RoundFacts], series: Mapping[str, Sequence[float | None]]
+) -> bool:
     drawn = False
     for i, (name, values) in enumerate(series.items()):
         known = [(f.round, v) for f, v in zip(rounds, values, strict=True) if v is not None]
         if known:
             xs, ys = zip(*known, strict=True)
-            axes.plot(xs, ys, color=_SERIES[i], lw=1.8, marker="o", ms=4, label=name)
+            axes.plot(xs, ys, color=SERIES[i], lw=1.8, marker="o", ms=4, label=name)
             drawn = True
-    _share_axis(axes)
+    share_axis(axes)
     return drawn
 
 
@@ -249,7 +307,7 @@ def _rows(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
     }
     for i, (name, values) in enumerate(series.items()):
         places = [f.round + (i - 1) * 0.27 for f in rounds]
-        axes.bar(places, values, width=0.24, color=_SERIES[i], label=name)
+        axes.bar(places, values, width=0.24, color=SERIES[i], label=name)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("round")
     return any(map(any, series.values()))
@@ -260,7 +318,7 @@ def _time(axes: Axes, rounds: Sequence[RoundFacts]) -> bool:
     bottom = [0.0] * len(rounds)
     for i, stage in enumerate(stages):
         values = [facts.seconds.get(stage, 0.0) for facts in rounds]
-        color = _SERIES[i % len(_SERIES)]
+        color = SERIES[i % len(SERIES)]
         axes.bar(
             [f.round for f in rounds], values, width=0.6, bottom=bottom, color=color, label=stage
         )

@@ -100,7 +100,13 @@ def test_queries_on_the_page_run(finished_warehouse: Warehouse) -> None:
 
 
 def test_plots_of_all_runs_are_inlined_with_ids_of_their_own(page: Page) -> None:
-    for title in ("Held-out accuracy", "Accuracy by difficulty", "Self-made labels", "Rows"):
+    for title in (
+        "Held-out accuracy",
+        "Accuracy by difficulty",
+        "Self-made labels",
+        "Exploration",
+        "Rows",
+    ):
         assert page.text.count(title) >= 2
     assert len(page.ids) == len(set(page.ids))
     targets = [v for name, v in page.attributes if name in ("href", "xlink:href") and v]
