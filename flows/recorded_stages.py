@@ -86,6 +86,10 @@ class RecordedStages:
         """A model that stands for any."""
         return self.base
 
+    def agent(self, run: str) -> ModelRef:
+        """A model that stands for any."""
+        return self.base
+
     def search(
         self, spec: BalanceSpec, prompts: PromptSpec, sampling: SamplingSpec, with_solutions: bool
     ) -> Candidate:

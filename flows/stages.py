@@ -43,7 +43,7 @@ from tasks.environments import Environment
 from tasks.evaluation import agreement_by_difficulty, suite_results
 from tasks.judging import MetaJudge, PairJudge, RubricJudge, Target, WinRateSpec
 from tasks.measures import Measure
-from tasks.models import ModelRef, resolve_model
+from tasks.models import ModelRef, agent_of, resolve_model
 from tasks.prompts import PromptRules
 from tasks.sampling import SamplingSpec
 from tasks.selection import Selection
@@ -123,6 +123,10 @@ class Stages:
     def model(self, name: str) -> ModelRef:
         """The model of a name: a folder, a model id, `seed:NAME` or `promoted:RUN`."""
         return resolve_model(self.warehouse, name)
+
+    def agent(self, run: str) -> ModelRef:
+        """The model that another run had when this round began; see `tasks.models.agent_of`."""
+        return agent_of(self.warehouse, run, before_round=self.number, base=self.base)
 
     @writes("prompts")
     def draw(self, prompts: PromptSpec) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage import Warehouse
 from tasks.engines import check_model_folder, weight_hash
-from tasks.errors import ModelFolderError, WeightsChangedError
+from tasks.errors import ModelFolderError, OptionError, WeightsChangedError
 from tasks.seed_models import SEED_MODELS, seed_model_path
 
 SEED = "seed:"
@@ -102,6 +102,30 @@ def incumbent_of(
             {"run": run, "before": before_round},
         ).fetchall()
     return _ref(warehouse, rows[0]) if rows else None
+
+
+def agent_of(warehouse: Warehouse, run: str, *, before_round: int, base: ModelRef) -> ModelRef:
+    """The model that another run of a society has for a round: that which its rounds before left.
+
+    Args:
+        warehouse: Holds the models.
+        run: The other run.
+        before_round: The round; in round 1 every agent is the base.
+        base: What all agents start from.
+
+    Raises:
+        OptionError: The other run has not finished the round before.
+    """
+    if before_round <= 1:
+        return base
+    rounds = warehouse.read("rounds", run=run, round=before_round - 1, columns=["id"])
+    found = incumbent_of(warehouse, run, before_round=before_round)
+    if not rounds.num_rows or found is None:
+        raise OptionError(
+            f"run {run!r} has not finished round {before_round - 1}, which round {before_round} of "
+            "its society needs; run that round of every agent first"
+        )
+    return found
 
 
 def path_in_tables(warehouse: Warehouse, path: Path) -> str:

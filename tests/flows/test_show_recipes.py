@@ -14,7 +14,7 @@ from storage import TABLES
 
 PROJECT = Path(__file__).parents[2]
 # Methods of `Stages` that are no stages.
-OTHERS = {"clock", "agreement", "model"}
+OTHERS = {"clock", "agreement", "model", "agent"}
 
 
 def test_the_page_of_methods_is_up_to_date() -> None:
