@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+import duckdb
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.heldout import HeldoutSuite
 from flows.problem_stage import draw_heldout
 from flows.sample_stage import Ask, answer
 from flows.stages import Stages
-from tasks.evaluation import GateDecision, decide, evaluation_rows
+from tasks.evaluation import GateDecision, decide, evaluation_rows, level_of_test
 from tasks.evaluation.suites import paired_suite, suite_results
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
@@ -17,45 +21,88 @@ from tasks.sampling import SamplingSpec
 def evaluate_model(stages: Stages, model: ModelRef) -> None:
     """Ask a model the held-out problems, greedily and by samples, and write its metrics."""
     with stages.clock("evaluate"):
-        spec = stages.config.evaluation
-        problems = draw_heldout(stages)
-        base = stages.config.sampling.model_copy(update={"top_k": 0, "top_p": 1.0})
-        greedy = base.model_copy(update={"n": 1, "temperature": 0.0})
-        asks = [Ask("evaluate", model, problems, greedy, "heldout-greedy")]
-        if spec.num_samples:
-            drawn = SamplingSpec(
-                n=spec.num_samples,
-                temperature=spec.temperature,
-                max_new_tokens=base.max_new_tokens,
-            )
-            asks.append(Ask("evaluate", model, problems, drawn, "heldout-samples"))
-        answer(stages, *asks)
-        write_evaluations(stages, model)
+        for suite in draw_heldout(stages):
+            answer(stages.at(suite.environment), *_asks(stages, model, suite))
+            write_evaluations(stages, model, suite)
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
-def write_evaluations(stages: Stages, model: ModelRef) -> None:
+def _asks(stages: Stages, model: ModelRef, suite: HeldoutSuite) -> list[Ask]:
+    """What a model is asked of a suite; samples only where something is made of them."""
+    longest = suite.max_new_tokens or stages.config.sampling.max_new_tokens
+    update = {"n": 1, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": longest}
+    greedy = stages.config.sampling.model_copy(update=update)
+    asks = [Ask("evaluate", model, suite.problems, greedy, f"{suite.part}-greedy")]
+    num = _num_samples(stages, suite)
+    if num:
+        temperature = stages.config.evaluation.temperature
+        drawn = SamplingSpec(n=num, temperature=temperature, max_new_tokens=longest)
+        asks.append(Ask("evaluate", model, suite.problems, drawn, f"{suite.part}-samples"))
+    return asks
+
+
+def _num_samples(stages: Stages, suite: HeldoutSuite) -> int:
+    is_needed = suite.key is None or stages.config.gate.answers == "samples"
+    return stages.config.evaluation.num_samples if is_needed else 0
+
+
+@task(name="evaluate", task_run_name="evaluate {suite.name}", cache_policy=NO_CACHE)
+def write_evaluations(stages: Stages, model: ModelRef, suite: HeldoutSuite) -> None:
     """Write pass@1, pass@k and maj@k with intervals, overall and per difficulty."""
     with stages.warehouse.connect() as con:
-        results = suite_results(con, stages.run, model.id)
-    num = stages.config.evaluation.num_samples
+        results = suite_results(con, stages.run, model.id, suite.key)
+    num = _num_samples(stages, suite)
     rows = evaluation_rows(
         results,
         run=stages.run,
         round=stages.number,
         model_id=model.id,
         weight_hash=model.weight_hash,
-        suite=stages.environment.name,
-        split="heldout",
+        suite=suite.name,
+        split="heldout" if suite.key is None else "skills",
         ks=sorted({1, num}) if num else (),
     )
-    stages.warehouse.write("evaluations", rows, run=stages.run, round=stages.number, part="heldout")
+    stages.warehouse.write(
+        "evaluations", rows, run=stages.run, round=stages.number, part=suite.part
+    )
 
 
 @task(name="gate", cache_policy=NO_CACHE)
 def judge_candidate(stages: Stages, candidate: ModelRef) -> GateDecision:
-    """Candidate against incumbent on the same held-out problems."""
+    """Candidate against incumbent on the same held-out problems, suite by suite."""
+    spec = stages.config.gate
+    num = stages.config.evaluation.num_samples if spec.answers == "samples" else None
+    keys = [None, *(suite.name for suite in stages.config.evaluation.suites)]
     with stages.warehouse.connect() as con:
-        before = suite_results(con, stages.run, stages.incumbent.id)
-        after = suite_results(con, stages.run, candidate.id)
-    return decide([paired_suite(stages.environment.name, before, after)], stages.config.gate)
+        suites = [
+            paired_suite(
+                key or stages.environment.name,
+                suite_results(con, stages.run, stages.incumbent.id, key),
+                suite_results(con, stages.run, candidate.id, key),
+                num,
+            )
+            for key in keys
+        ]
+        found = _earlier_tests(con, stages.run, stages.number)
+    level = spec.alpha
+    if spec.correction == "fallback":
+        level = level_of_test(spec.alpha, found, spec.planned_rounds)
+    decision = decide(suites, spec, level)
+    kept = decision.statistics
+    stages.metrics["gate"] = {
+        "answers_per_problem": num or 1,
+        "level": kept.level,
+        "is_significant": kept.is_significant,
+        "primary": asdict(kept.primary),
+        "suites": [asdict(suite) for suite in kept.suites],
+    }
+    return decision
+
+
+def _earlier_tests(con: duckdb.DuckDBPyConnection, run: str, number: int) -> list[bool]:
+    """Whether each test of the run so far found a gain; rounds that ended before it had none."""
+    rows = con.execute(
+        "SELECT (metrics -> '$.gate.is_significant')::BOOLEAN AS found FROM rounds "
+        "WHERE run = $run AND round < $number AND found IS NOT NULL ORDER BY round",
+        {"run": run, "number": number},
+    ).fetchall()
+    return [found for (found,) in rows]

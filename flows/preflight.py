@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.errors import SettingError
-from flows.recipes.config import EvaluationSpec, PromptSpec, RecipeConfig, SelectionRule
+from flows.heldout import HeldoutSuite, heldout_suites
+from flows.recipes.config import PromptSpec, RecipeConfig, SelectionRule
 from flows.recipes.recipe import Recipe
 from sandbox import open_sandbox
 from storage import Warehouse, WarehouseFullError
@@ -45,7 +47,7 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
         _check_actions(recipe, one)
         _check_selection(recipe, one)
     environment = check_evaluation(config)
-    train = [_problems(environment, "train", "prompts", one.prompts) for one in rounds]
+    train = [_train_problems(environment, one.prompts) for one in rounds]
     if recipe.labels == "solutions":
         solved_problems(environment, "train", 1, 0, config.prompts.difficulties)
     if recipe.allow_references and any(p.reference is None for own in train for p in own):
@@ -100,12 +102,9 @@ def check_evaluation(config: RecipeConfig) -> Environment:
     check_engine(config.engine.name, config.engine.options)
     environment = load_environment(config.environment.name, config.environment.options)
     spec = config.evaluation
-    held_out = _problems(environment, "heldout", "evaluation", spec)
-    if any(problem.reference is None for problem in held_out):
-        raise OptionError(
-            f"environment {config.environment.name!r} has held-out problems without a reference; "
-            "models are compared by them: map a reference column"
-        )
+    suites = heldout_suites(environment, config)
+    _check_suites(suites, config)
+    held_out = suites[0].problems
     levels = sorted({p.difficulty for p in held_out if p.difficulty is not None})
     wanted = spec.headroom_difficulties
     if spec.num_samples and wanted is not None and not set(wanted) & set(levels):
@@ -113,23 +112,47 @@ def check_evaluation(config: RecipeConfig) -> Environment:
             f"evaluation.headroom_difficulties={wanted}, but the held-out problems have {levels}; "
             "choose some of these, or add them to evaluation.difficulties"
         )
-    if environment.answer_format != "text":
-        if config.draw is not None:
-            raise SettingError(
-                f"settings draw: environment {config.environment.name!r} has answers that are run, "
-                "and a draw rule counts votes while the engine writes; leave `draw` out"
-            )
+    if environment.answer_format != "text" and config.draw is not None:
+        raise SettingError(
+            f"settings draw: environment {config.environment.name!r} has answers that are run, "
+            "and a draw rule counts votes while the engine writes; leave `draw` out"
+        )
+    if any(suite.environment.answer_format != "text" for suite in suites):
         _check_sandbox(config)
     return environment
 
 
-def _problems(
-    environment: Environment, split: str, setting: str, spec: PromptSpec | EvaluationSpec
-) -> list[Problem]:
+def _check_suites(suites: Sequence[HeldoutSuite], config: RecipeConfig) -> None:
+    """Refuse suites that models can't be compared on, and a gate that asks for others."""
+    for suite in suites:
+        if any(problem.reference is None for problem in suite.problems):
+            raise OptionError(
+                f"environment {suite.environment.name!r} has held-out problems without a "
+                "reference; models are compared by them: map a reference column"
+            )
+    names = [suite.name for suite in suites]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingError(
+            f"evaluation.suites: {twice[0]!r} is the name of two suites; the environment's own "
+            "held-out problems have its name"
+        )
+    unknown = [name for name in config.gate.primary_suites if name not in names]
+    if unknown:
+        raise SettingError(
+            f"gate.primary_suites: there is no suite {unknown[0]!r}; there are {', '.join(names)}"
+        )
+    if config.gate.answers == "samples" and not config.evaluation.num_samples:
+        raise SettingError(
+            "gate.answers=samples with evaluation.num_samples=0; set how many samples it counts"
+        )
+
+
+def _train_problems(environment: Environment, spec: PromptSpec) -> list[Problem]:
     try:
-        return environment.problems(split, spec.num, 0, spec.difficulties)
+        return environment.problems("train", spec.num, 0, spec.difficulties)
     except OptionError as error:
-        raise SettingError(f"settings {setting}.num and {setting}.difficulties: {error}") from error
+        raise SettingError(f"settings prompts.num and prompts.difficulties: {error}") from error
 
 
 def check_disk(warehouse: Warehouse, model_path: Path) -> None:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.heldout import HeldoutSuite, heldout_suites
 from flows.recipes.config import PromptSpec
 from storage import content_id
 from tasks.environments import Problem
 
 if TYPE_CHECKING:
     from flows.stages import Stages
-
-HELDOUT_SEED_OFFSET = 1_000_003  # held-out problems of a run do not follow its rounds
 
 
 @task(name="draw problems", cache_policy=NO_CACHE)
@@ -42,24 +41,30 @@ def draw_seeds(stages: Stages, prompts: PromptSpec) -> None:
 
 
 @task(name="draw held-out problems", cache_policy=NO_CACHE)
-def draw_heldout(stages: Stages) -> list[Problem]:
-    """The run's held-out problems: the same in every round, written in round 0."""
-    spec = stages.config.evaluation
-    seed = stages.config.seed + HELDOUT_SEED_OFFSET
-    problems = stages.environment.problems("heldout", spec.num, seed, spec.difficulties)
+def draw_heldout(stages: Stages) -> list[HeldoutSuite]:
+    """The run's held-out problems by suite: the same in every round, written in round 0."""
+    suites = heldout_suites(stages.environment, stages.config)
     if stages.number == 0:
-        write_prompts(stages, problems, "heldout", 0)
-    return problems
+        for suite in suites:
+            write_prompts(stages, suite.problems, suite.part, 0, suite)
+    return suites
 
 
-def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number: int) -> None:
+def write_prompts(
+    stages: Stages,
+    problems: Sequence[Problem],
+    part: str,
+    number: int,
+    suite: HeldoutSuite | None = None,
+) -> None:
     """Write problems as `prompts` rows of round `number`, source `seed`, unless they are there."""
+    environment = suite.environment if suite else stages.environment
     if stages.warehouse.has("prompts", run=stages.run, round=number, part=part):
         return
     rows = [
         {
             "id": problem.id,
-            "environment": stages.environment.name,
+            "environment": environment.name,
             "messages": problem.messages,
             "reference": problem.reference,
             "source": "seed",
@@ -67,6 +72,7 @@ def write_prompts(stages: Stages, problems: Sequence[Problem], part: str, number
             "split": problem.split,
             "difficulty": problem.difficulty,
             "metadata": problem.metadata,
+            "suite": suite.key if suite else None,
         }
         for problem in problems
     ]

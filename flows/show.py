@@ -124,23 +124,23 @@ def _queries(house: Warehouse, runs: Sequence[str]) -> list[str]:
 
 
 def show_evaluation(warehouse: Path, run: str) -> None:
-    """Print the metrics of an evaluation, one line per difficulty."""
+    """Print the metrics of an evaluation: a table per suite, one line per difficulty."""
     house = Warehouse.open(warehouse, create=False)
     with house.connect() as con:
         found = con.execute(
-            "SELECT coalesce(difficulty::VARCHAR, 'all'), metric, k, value, ci_low, ci_high, n, "
-            "model_id, suite FROM evaluations WHERE run = $run AND (metric <> 'maj@k' OR k > 1) "
-            "ORDER BY difficulty NULLS FIRST, metric <> 'pass@1 greedy', metric, k",
+            "SELECT suite, model_id, coalesce(difficulty::VARCHAR, 'all'), metric, k, value, "
+            "ci_low, ci_high, n FROM evaluations "
+            "WHERE run = $run AND (metric <> 'maj@k' OR k > 1) ORDER BY split, suite, "
+            "difficulty NULLS FIRST, metric <> 'pass@1 greedy', metric, k",
             {"run": run},
         ).fetchall()
-    rows: dict[str, dict[str, str]] = {}
-    for level, metric, k, value, low, high, n, *_ in found:
-        row = rows.setdefault(level, {"difficulty": level, "problems": str(n)})
-        has_interval = low is not None and metric != "pass@k"  # there is room for two
-        interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if has_interval else ""
-        row[metric.replace("@k", f"@{k}")] = f"{100 * value:.1f}%{interval}"
-    if found:
-        model, suite = found[0][-2:]
+    for (suite, model), own in groupby(found, key=lambda row: row[:2]):
+        rows: dict[str, dict[str, str]] = {}
+        for _, _, level, metric, k, value, low, high, n in own:
+            row = rows.setdefault(level, {"difficulty": level, "problems": str(n)})
+            has_interval = low is not None and metric != "pass@k"  # there is room for two
+            interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if has_interval else ""
+            row[metric.replace("@k", f"@{k}")] = f"{100 * value:.1f}%{interval}"
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         table = [{name: row.get(name, "-") for name in names} for row in rows.values()]
         print_rows(table, f"{model} on held-out problems of {suite}")

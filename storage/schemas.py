@@ -103,6 +103,12 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("split", _STRING, "Split of the environment, e.g. 'train' or 'heldout'."),
         _column("difficulty", _INT, "Level given by the environment, e.g. steps.", null=True),
         _column("metadata", _STRING, "What else the environment knows, as JSON.", json=True),
+        _column(
+            "suite",
+            _STRING,
+            "Suite that a held-out problem belongs to; null: the environment's own held-out set.",
+            null=True,
+        ),
     ),
     "samples": _table(
         "One model output of any role.",
@@ -316,7 +322,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
         _column("model_id", _STRING, "Model that was evaluated."),
         _column("weight_hash", _STRING, "Hash of its weights."),
         _column("suite", _STRING, "Suite of problems."),
-        _column("split", _STRING, "Split of the suite."),
+        _column("split", _STRING, "'heldout'; 'skills' for the suites of evaluation.suites."),
         _column(
             "difficulty",
             _INT,

@@ -143,6 +143,25 @@ class SelectionSpec(Settings):
     )
 
 
+class SuiteSpec(Settings):
+    """Held-out problems beside the environment's own: a skill that must not get lost."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$",
+        description="Name in the tables: letters, digits, '.', '_', '-'.",
+    )
+    environment: EnvironmentSpec | None = Field(
+        default=None, description="Where its problems come from; empty: the run's environment."
+    )
+    num: int = Field(default=200, ge=1, description="Problems.")
+    difficulties: list[int] | None = Field(
+        default=None, description="Their difficulties; empty: the environment's default."
+    )
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, description="Longest answer in tokens; empty: sampling.max_new_tokens."
+    )
+
+
 class EvaluationSpec(Settings):
     """How the held-out accuracy of a model is measured."""
 
@@ -158,6 +177,18 @@ class EvaluationSpec(Settings):
         default=None,
         description="Difficulties on which round 0 measures which loop applies; empty: all. For a "
         "loop that extends its difficulty: the first step beyond what the model knows.",
+    )
+    suites: list[SuiteSpec] = Field(
+        default_factory=list,
+        description="Other held-out problems, for what the loop must not unlearn. On none of them "
+        "may a candidate lose more than gate.non_inferiority_margin.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**31,
+        description="Decides which held-out problems are taken, so that runs of other seeds can "
+        "have the same; empty: the run's seed.",
     )
 
 

@@ -9,7 +9,8 @@
 --                             executions with the verdict 'accepted'
 --   parent_accuracy, child_accuracy
 --                             'pass@1 greedy' over all difficulties, pooled over suites by their
---                             number of problems; the newest measurement in the run
+--                             number of problems; the newest measurement in the run. Suites with
+--                             the split 'skills', which only must not get worse, are left out
 CREATE VIEW rounds_overview AS
 WITH judged AS (
     SELECT run, round, verdict
@@ -58,7 +59,7 @@ stages AS (
 newest AS (
     SELECT run, model_id, value, n
     FROM evaluations
-    WHERE metric = 'pass@1 greedy' AND difficulty IS NULL
+    WHERE metric = 'pass@1 greedy' AND difficulty IS NULL AND split <> 'skills'
     QUALIFY row_number() OVER (
         PARTITION BY run, model_id, suite, split ORDER BY round DESC, id
     ) = 1

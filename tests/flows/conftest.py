@@ -100,8 +100,10 @@ def run_tiny(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def promoted(run_tiny: RunTiny) -> TinyLoop:
-    """One promoted round of ReST-EM; only for reading."""
-    return run_tiny("rest_em")
+    """One promoted round of ReST-EM, gated on a second suite too; only for reading."""
+    harder = {"name": "harder", "num": 10, "difficulties": [3]}
+    evaluation = tiny_config("rest_em").evaluation.model_dump() | {"suites": [harder]}
+    return run_tiny("rest_em", evaluation=evaluation)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,26 @@ def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
             "/nowhere",
         ),
         (
+            {"evaluation": {"suites": [{"name": "word_problems"}]}},
+            SettingError,
+            "'word_problems' is the name of two suites",
+        ),
+        (
+            {"evaluation": {"suites": [{"name": "all", "num": 10**6}]}},
+            SettingError,
+            r"evaluation\.suites \(all\)\.num",
+        ),
+        (
+            {"gate": {"primary_suites": ["skill"]}},
+            SettingError,
+            r"gate\.primary_suites: there is no suite 'skill'",
+        ),
+        (
+            {"gate": {"answers": "samples"}, "evaluation": {"num": 60, "num_samples": 0}},
+            SettingError,
+            "evaluation.num_samples=0",
+        ),
+        (
             {"evaluation": {"difficulties": [0]}},
             SettingError,
             r"evaluation\.difficulties: difficulties=\[0\]",

@@ -130,17 +130,37 @@ def test_nothing_that_a_clock_made_is_in_an_unmeasured_column(promoted: TinyLoop
 def test_both_models_are_measured_on_the_same_problems(promoted: TinyLoop) -> None:
     rows = query(
         promoted,
-        "SELECT model_id, metric, k, n FROM evaluations WHERE difficulty IS NULL "
-        "ORDER BY model_id, metric, k",
+        "SELECT suite, split, model_id, metric, k, n FROM evaluations WHERE difficulty IS NULL",
     )
-    measured = {(row["model_id"], row["metric"], row["k"]): row["n"] for row in rows}
+    measured = {tuple(row.values())[:-1]: row["n"] for row in rows}
     names = [("maj@k", 1), ("maj@k", 2), ("pass@1 greedy", None), ("pass@k", 1), ("pass@k", 2)]
-    assert measured == {(m, *name): 60 for m in ("tiny-base", "tiny-r1") for name in names}
-    (asked,) = query(
+    assert measured == {
+        **{
+            ("word_problems", "heldout", model, *name): 60
+            for model in ("tiny-base", "tiny-r1")
+            for name in names
+        },
+        ("harder", "skills", "tiny-base", "pass@1 greedy", None): 10,
+        ("harder", "skills", "tiny-r1", "pass@1 greedy", None): 10,
+    }
+    asked = query(
         promoted,
-        "SELECT count(DISTINCT prompt_id) AS n FROM samples WHERE purpose = 'evaluate'",
+        "SELECT suite, difficulty = 3 AS is_hard, count(DISTINCT prompt_id) AS n "
+        "FROM samples JOIN prompts ON prompts.id = prompt_id AND prompts.run = samples.run "
+        "WHERE purpose = 'evaluate' GROUP BY ALL ORDER BY n",
     )
-    assert asked["n"] == 60
+    assert [tuple(row.values()) for row in asked] == [("harder", True, 10), (None, False, 60)]
+
+
+def test_the_gate_looks_at_every_suite_and_keeps_its_numbers(promoted: TinyLoop) -> None:
+    row = row_of_round(promoted, 1)
+    text = " ".join(row["gate_reasons"])
+    assert "answered 60 problems of the primary suites" in text
+    kept = json.loads(row["metrics"])["gate"]
+    assert [suite["name"] for suite in kept["suites"]] == ["word_problems", "harder"]
+    assert (kept["level"], kept["is_significant"]) == (1.0, True)
+    overview = query(promoted, "SELECT child_accuracy FROM rounds_overview WHERE round = 1")
+    assert overview[0]["child_accuracy"] == pytest.approx(kept["primary"]["candidate_accuracy"])
 
 
 def test_round_0_says_which_loop_applies(promoted: TinyLoop) -> None:

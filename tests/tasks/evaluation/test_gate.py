@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.errors import EvaluationError
-from tasks.evaluation.gate import (
-    GateSpec,
+from tasks.evaluation.gate import decide
+from tasks.evaluation.gate_spec import GateSpec
+from tasks.evaluation.paired import (
     Outcome,
     PairedSuite,
-    decide,
     mcnemar_p_value,
     pair_outcomes,
+    sign_flip_p_value,
 )
 
 
@@ -46,6 +47,34 @@ def test_mcnemar_falls_with_wins_and_rises_with_losses(wins: int, losses: int) -
 def test_mcnemar_is_finite_on_suites_too_large_for_floats() -> None:
     assert mcnemar_p_value(3000, 3000) == pytest.approx(0.505, abs=0.001)
     assert mcnemar_p_value(6000, 0) == 0.0
+
+
+CHANGES = st.lists(st.integers(-3, 3), max_size=8)
+
+
+@given(CHANGES)
+def test_the_paired_test_is_the_share_of_sign_assignments_with_as_large_a_sum(
+    changes: list[int],
+) -> None:
+    as_many = sum(
+        sum(s * c for s, c in zip(signs, changes, strict=True)) >= sum(changes)
+        for signs in itertools.product((-1, 1), repeat=len(changes))
+    )
+    expected = float(Fraction(as_many, 2 ** len(changes)))
+    assert sign_flip_p_value(changes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_small_tails_keep_their_digits() -> None:
+    assert sign_flip_p_value([2] * 200) == pytest.approx(2.0**-200, rel=1e-12)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=30), st.data())
+def test_one_more_right_sample_never_raises_the_p_value(
+    changes: list[int], data: st.DataObject
+) -> None:
+    row = data.draw(st.integers(0, len(changes) - 1))
+    better = [*changes[:row], changes[row] + 1, *changes[row + 1 :]]
+    assert sign_flip_p_value(better) <= sign_flip_p_value(changes) * (1 + 1e-12)
 
 
 OUTCOMES = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30)
@@ -138,6 +167,34 @@ def test_only_primary_suites_have_to_gain() -> None:
     suites = [suite("new", wins=40, losses=2, both=20), suite("old", wins=3, losses=3, both=300)]
     assert decide(suites, GateSpec(primary_suites=("new",))).promote
     assert not decide(suites, GateSpec(primary_suites=("old",))).promote
+
+
+def test_the_first_suite_is_primary_where_none_is_named() -> None:
+    suites = [suite("own", wins=1, losses=1, both=200), suite("other", wins=60, losses=0)]
+    assert not decide(suites).promote
+    assert decide(suites[::-1]).promote
+
+
+def test_samples_count_as_shares_of_a_problem() -> None:
+    outcomes = tuple(Outcome(f"p{i}", None, 1, 2 + i % 2) for i in range(60))
+    decision = decide([PairedSuite("s", outcomes, num_answers=4)])
+    assert decision.promote
+    primary = decision.statistics.primary
+    assert (primary.incumbent_accuracy, primary.candidate_accuracy) == (0.25, 0.625)
+    assert (primary.num_problems, primary.wins, primary.losses) == (60, 60, 0)
+    other = suite("t", wins=1, losses=0)
+    with pytest.raises(EvaluationError, match="different numbers of answers"):
+        decide(
+            [PairedSuite("s", outcomes, num_answers=4), other], GateSpec(primary_suites=("s", "t"))
+        )
+
+
+def test_a_share_of_alpha_decides_and_is_named() -> None:
+    suites = [suite("s", wins=20, losses=9, both=100)]
+    assert decide(suites).promote
+    decision = decide(suites, level=0.025)
+    assert not decision.promote and not decision.statistics.is_significant
+    assert "above 0.025, this test's share of the run's alpha = 0.05" in decision.reasons[0]
 
 
 def test_an_observed_margin_is_looser_than_a_confident_one() -> None:

@@ -10,7 +10,9 @@ from tasks.evaluation.metrics import ProblemResult
 from tasks.evaluation.suites import paired_suite, suite_results
 
 
-def write_prompts(w: Warehouse, run: str, split: str, ids: list[str]) -> None:
+def write_prompts(
+    w: Warehouse, run: str, split: str, ids: list[str], suite: str | None = None
+) -> None:
     rows: list[dict[str, object]] = [
         {
             "id": prompt_id,
@@ -22,10 +24,11 @@ def write_prompts(w: Warehouse, run: str, split: str, ids: list[str]) -> None:
             "split": split,
             "difficulty": 1 + number,
             "metadata": {},
+            "suite": suite,
         }
         for number, prompt_id in enumerate(ids)
     ]
-    w.write("prompts", rows, run=run, round=0, part=split)
+    w.write("prompts", rows, run=run, round=0, part=f"{split}-{suite}")
 
 
 def write_answers(
@@ -125,3 +128,27 @@ def test_models_are_paired_on_what_both_answered(house: Warehouse) -> None:
 def test_models_that_share_no_problem_are_not_compared(house: Warehouse) -> None:
     with pytest.raises(EvaluationError, match="share no prompt id"):
         paired_suite("copy", results(house, "base"), results(house, "other"))
+
+
+def test_right_samples_are_counted_where_they_are_asked_for(house: Warehouse) -> None:
+    drawn: list[tuple[str, float, str | None]] = [
+        ("h0", 0.7, "1"),
+        ("h0", 0.7, "1"),
+        ("h1", 0.7, "1"),
+        ("h1", 0.7, "1"),
+    ]
+    write_answers(house, "r", 1, "next", drawn)
+    suite = paired_suite("copy", results(house, "base"), results(house, "next"), num_samples=2)
+    (outcome,) = suite.outcomes  # the base has one sample of h1 only
+    assert (outcome.prompt_id, outcome.incumbent, outcome.candidate) == ("h0", 1, 2)
+    assert (suite.num_unpaired, suite.num_answers) == (1, 2)
+
+
+def test_suites_are_kept_apart(house: Warehouse) -> None:
+    before = results(house, "base")
+    write_prompts(house, "r", "heldout", ["k0"], suite="skill")
+    write_answers(house, "r", 1, "base", [("k0", 0.0, "1")])
+    assert results(house, "base") == before
+    with house.connect() as con:
+        found = suite_results(con, "r", "base", "skill")
+    assert [(r.prompt_id, r.greedy_correct) for r in found] == [("k0", True)]
