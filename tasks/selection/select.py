@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from storage import TRAINING_TABLES, Warehouse
-from storage.schemas import MESSAGES
+from storage.columns import MESSAGES
 from tasks.engines import Messages
 from tasks.errors import DataFormatError, OptionError
 from tasks.selection.plans import (

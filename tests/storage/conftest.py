@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from storage import TABLES, Warehouse
-from storage.schemas import MESSAGES
+from storage.columns import MESSAGES
 
 REPOSITORY = Path(__file__).parents[2]
 
