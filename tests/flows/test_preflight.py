@@ -56,7 +56,7 @@ def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
             "'word_problems' is the name of two suites",
         ),
         (
-            {"evaluation": {"suites": [{"name": "all", "num": 10**6}]}},
+            {"evaluation": {"suites": [{"name": "all", "difficulties": [0]}]}},
             SettingError,
             r"evaluation\.suites \(all\)\.num",
         ),
