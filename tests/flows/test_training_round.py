@@ -177,7 +177,7 @@ def test_a_round_keeps_both_models_on_held_out_problems(promoted: TinyLoop) -> N
     with promoted.house.connect() as con:
         greedy = con.execute(
             "SELECT model_id, value FROM evaluations WHERE metric = 'pass@1 greedy' "
-            "AND difficulty IS NULL ORDER BY model_id"
+            "AND difficulty IS NULL AND split = 'heldout' ORDER BY model_id"
         ).fetchall()
     assert [value for _, value in greedy] == pytest.approx(
         [before["greedy_accuracy"], after["greedy_accuracy"]]
