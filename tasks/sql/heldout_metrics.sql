@@ -11,7 +11,8 @@ SET VARIABLE model = 'demo-base';  -- VARCHAR: id of a model that it evaluated
 
 WITH
 problems AS (
-    SELECT DISTINCT id FROM prompts WHERE run = getvariable('run') AND split = 'heldout'
+    SELECT DISTINCT id FROM prompts
+    WHERE run = getvariable('run') AND split = 'heldout' AND suite IS NULL
 ),
 drawn AS (
     SELECT s.id, s.prompt_id, a.label AS answer, r.value >= 1 AS correct,
