@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import asdict
 
 import duckdb
@@ -12,6 +13,7 @@ from flows.heldout import HeldoutSuite
 from flows.problem_stage import draw_heldout
 from flows.sample_stage import Ask, answer
 from flows.stages import Stages
+from tasks.environments import Environment
 from tasks.evaluation import GateDecision, decide, evaluation_rows, level_of_test
 from tasks.evaluation.suites import paired_suite, suite_results
 from tasks.models import ModelRef
@@ -22,8 +24,17 @@ def evaluate_model(stages: Stages, model: ModelRef) -> None:
     """Ask a model the held-out problems, greedily and by samples, and write its metrics."""
     with stages.clock("evaluate"):
         for suite in draw_heldout(stages):
-            answer(stages.at(suite.environment), *_asks(stages, model, suite))
+            answer(_at(stages, suite.environment), *_asks(stages, model, suite))
             write_evaluations(stages, model, suite)
+
+
+def _at(stages: Stages, environment: Environment) -> Stages:
+    """The same round, asking about problems of another environment."""
+    if environment is stages.environment:
+        return stages
+    other = copy(stages)  # tokens and engines stay shared
+    other.environment = environment
+    return other
 
 
 def _asks(stages: Stages, model: ModelRef, suite: HeldoutSuite) -> list[Ask]:

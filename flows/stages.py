@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from typing import Any, Literal, cast
 
 from prefect.futures import PrefectFuture
@@ -114,14 +113,6 @@ class Stages:
     def answer_role(self) -> str:
         """The role of samples that answer a problem: `program` where they are run."""
         return "answer" if self.environment.answer_format == "text" else "program"
-
-    def at(self, environment: Environment) -> Stages:
-        """The same round, asking about problems of another environment."""
-        if environment is self.environment:
-            return self
-        other = copy(self)  # clock, tokens and engines stay shared
-        other.environment = environment
-        return other
 
     def agreement(self) -> dict[int, float]:
         """How far the incumbent's held-out samples agree, by difficulty; no label is read."""
