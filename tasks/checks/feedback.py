@@ -24,6 +24,8 @@ def feedback(job: Job, execution: Execution) -> str | None:
     for number, result in enumerate(execution.results):
         if result.verdict is Verdict.ACCEPTED or not result.verdict.is_label:
             continue
+        if result.verdict is Verdict.COMPILE_ERROR:
+            break  # it says nothing of any call
         said = result.note
         if isinstance(job, FunctionCases):
             shown = ", ".join(map(repr, job.cases[number].args))

@@ -208,8 +208,8 @@ def _ranks(outcome: Outcome, spec: CrossSpec) -> dict[str, float]:
     contest = outcome.contest
     tests = [id for id in contest.tests if id not in outcome.invalid]
     judged = [id for id in contest.programs if not outcome.has_fault(id)]
-    if not tests or not judged:
-        return {}
+    if not tests or not judged or spec.tests_of == "program":
+        return {}  # nobody to compare with
     passed = [list(outcome.passed(id).values()) for id in judged]
     ranks: Ranks = rank(passed, damping=spec.damping, iterations=spec.iterations)
     return dict(zip([*judged, *tests], [*ranks.programs, *ranks.tests], strict=True))

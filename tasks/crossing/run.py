@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import NamedTuple
 
 from sandbox import Runner
 from storage import Warehouse, content_id
@@ -14,7 +16,7 @@ from tasks.crossing.spec import PASSED, RANK, TIMED, CrossSpec
 from tasks.engines import OnProgress
 
 _SAMPLES = """
-SELECT prompt_id, role = $test_role AS is_test, id, text
+SELECT prompt_id, role = $test_role AS is_test, id, text, parent_ids[-1] AS parent
 FROM samples
 WHERE run = $run AND round = $round AND purpose = 'train' AND status = 'ok'
   AND role IN ($program_role, $test_role)
@@ -27,7 +29,7 @@ HAVING bool_or(is_test) AND NOT bool_and(is_test)
 ORDER BY prompt_id
 """
 _OWN = f"""
-SELECT s.prompt_id, is_test, s.id, s.text, p.reference
+SELECT s.prompt_id, is_test, s.id, s.text, s.parent, p.reference
 FROM ({_SAMPLES}) AS s
 LEFT JOIN prompts AS p ON p.run = $run AND p.round = $round AND p.id = s.prompt_id
 WHERE list_contains($prompts, s.prompt_id)
@@ -60,7 +62,6 @@ def cross_shard(
     part: str,
     program_role: str = "program",
     test_role: str = "test",
-    is_function: bool = True,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Run the programs of some prompts against their tests, and write what came of it as shards.
@@ -79,8 +80,7 @@ def cross_shard(
         part: Name of the shard in both tables.
         program_role: Role of the samples that are programs.
         test_role: Role of the samples that are tests.
-        is_function: Whether references are tests of functions, which name the function.
-        on_progress: Called with (prompts done, prompts).
+        on_progress: Called with (done, all): prompts, or programs where each has tests of its own.
 
     Raises:
         SandboxUnavailableError: The sandbox cannot run programs any more; nothing is written.
@@ -88,29 +88,44 @@ def cross_shard(
     executions: list[dict[str, object]] = []
     scores: list[dict[str, object]] = []
     given = {"run": run, "round": round, "program_role": program_role, "test_role": test_role}
-    for number, contest in enumerate(_contests(warehouse, prompts, given, is_function), 1):
+    contests = list(_contests(warehouse, spec, prompts, given))
+    for number, contest in enumerate(contests, 1):
         outcome = contest.run(box, spec)
         executions += _execution_rows(outcome, run, round)
         scores += _score_rows(outcome, spec, run, round)
         if on_progress is not None:
-            on_progress(number, len(prompts))
+            on_progress(number, len(contests))
     warehouse.write_shard("executions", executions, run=run, round=round, part=part)
     warehouse.write_shard("scores", scores, run=run, round=round, part=part)
 
 
+class _Sample(NamedTuple):
+    prompt_id: str
+    is_test: bool
+    id: str
+    text: str
+    parent: str | None
+    reference: str | None
+
+
 def _contests(
-    warehouse: Warehouse, prompts: Sequence[str], given: dict[str, object], is_function: bool
+    warehouse: Warehouse, spec: CrossSpec, prompts: Sequence[str], given: dict[str, object]
 ) -> Iterator[Contest]:
     with warehouse.connect() as connection:
-        rows = connection.execute(_OWN, {**given, "prompts": list(prompts)}).fetchall()
-    for prompt in prompts:
-        own = [row for row in rows if row[0] == prompt]
-        reference = own[0][4] if is_function else None
-        yield Contest.of(
-            {row[2]: row[3] for row in own if not row[1]},
-            {row[2]: row[3] for row in own if row[1]},
-            None if reference is None else HiddenTests.from_json(reference),
-        )
+        found = connection.execute(_OWN, {**given, "prompts": list(prompts)}).fetchall()
+    for _, group in groupby(map(_Sample._make, found), key=lambda one: one.prompt_id):
+        own = list(group)
+        reference = own[0].reference
+        hidden = None if reference is None else HiddenTests.from_json(reference)
+        programs = {one.id: one.text for one in own if not one.is_test}
+        if spec.tests_of == "prompt":
+            tests = {one.id: one.text for one in own if one.is_test}
+            yield Contest.of(programs, tests, hidden)
+            continue
+        for id, text in programs.items():
+            tests = {one.id: one.text for one in own if one.is_test and one.parent == id}
+            if tests:
+                yield Contest.of({id: text}, tests, hidden)
 
 
 def _execution_rows(outcome: Outcome, run: str, round: int) -> Iterator[dict[str, object]]:
@@ -149,7 +164,7 @@ def _score_rows(
             continue
         num = sum(value is True for value in own.values())
         detail: dict[str, object] = {"passed": num, "tests": len(own)}
-        if program not in outcome.ranks:
+        if not own:
             detail["failure"] = "no_usable_test"
         yield row(program, RANK, outcome.ranks.get(program), detail=detail)
         yield row(program, PASSED, num / len(own) if own else None, detail=detail)

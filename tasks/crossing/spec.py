@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +25,11 @@ class CrossSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tests_of: Literal["prompt", "program"] = Field(
+        default="prompt",
+        description="Which tests a program meets: all of its problem, or those that were asked for "
+        "with it as their parent; then nothing is ranked or timed.",
+    )
     damping: float = Field(
         default=0.85, ge=0, le=1, description="How much of a rank comes from the other side."
     )
@@ -45,5 +51,5 @@ class CrossSpec(BaseModel):
     @property
     def version(self) -> str:
         """Version of the checks: what decides a rank."""
-        parts = f"{self.damping!r} {self.iterations} {self.process_per_test}"
+        parts = f"{self.tests_of} {self.damping!r} {self.iterations} {self.process_per_test}"
         return f"1-{hashlib.sha256(parts.encode()).hexdigest()[:8]}"

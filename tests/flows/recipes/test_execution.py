@@ -72,8 +72,8 @@ HARD: dict[str, Any] = FUNCTIONS | {
 def test_two_rounds_of_cycle(run_two_rounds: RunTwoRounds) -> None:
     house = run_two_rounds("cycle", max_turns=2, repair={"n": 2, "max_new_tokens": 64}, **HARD)
     assert count(house, "samples WHERE role = 'repair' AND turn = 2")
-    repairs = "examples WHERE len(prompt) = 3"
-    assert count(house, f"{repairs} AND prompt[-1].content LIKE '%wrong_answer: f(%) returned %'")
+    assert count(house, "executions WHERE feedback LIKE 'wrong_answer: f([%]) returned %'")
+    assert count(house, "examples WHERE len(prompt) = 3")
     # Only right programs are learned, and nothing that failed is shown but to be repaired.
     learned = query(
         house,
@@ -104,6 +104,45 @@ def test_two_rounds_of_envisions(run_two_rounds: RunTwoRounds) -> None:
     assert count(house, "examples WHERE len(prompt) = 1")
     (model,) = query(house, "SELECT metrics FROM models WHERE round = 2 AND status = 'candidate'")
     assert '"1"' in model["metrics"]  # the pool: rows of round 1 train round 2 as well
+
+
+@two_rounds
+def test_two_rounds_of_self_code_align(run_two_rounds: RunTwoRounds) -> None:
+    house = run_two_rounds(
+        "self_code_align",
+        base_model="seed:skills",
+        environment={"name": "functions"},
+        tables={"executions", "scores", "rejections"},
+        prompts={"num": 12, "difficulties": [1, 2]},
+        # The seed model knows neither concepts nor tasks about them: hardly anything that it makes
+        # is a task, so that the seeds are solved as well.
+        problems="all",
+        tests_see_program=False,
+        concepts={"n": 2, "temperature": 1.0, "max_new_tokens": 32},
+        tasks={"n": 2, "temperature": 1.0, "max_new_tokens": 48},
+        tests={"n": 1, "temperature": 0.7, "max_new_tokens": 96},
+    )
+    # Whatever was written as a task is a prompt, or is rejected with the reason.
+    for number in (1, 2):
+        asked = count(house, f"samples WHERE role = 'question' AND round = {number}")
+        made = count(house, f"prompts WHERE source <> 'seed' AND round = {number}")
+        dropped = count(
+            house,
+            f"rejections AS r JOIN samples AS s ON s.id = r.row_id "
+            f"WHERE s.role = 'question' AND r.round = {number} AND r.reason <> ''",
+        )
+        assert asked == made + dropped > 0
+    # A made task leads back to the concepts that it is about; what is learned passed its own test.
+    tasks = query(house, "SELECT id FROM prompts WHERE source <> 'seed' LIMIT 1")
+    for task in tasks:
+        steps = query(house, "FROM lineage($id)", id=task["id"])
+        assert "concepts" in {step["name"] for step in steps}
+    (failed,) = query(
+        house,
+        "SELECT count(*) AS n FROM examples AS e JOIN scores AS s ON s.sample_id = e.sample_ids[1] "
+        "AND s.\"check\" = 'cross_passed' WHERE s.value < 1",
+    )
+    assert failed["n"] == 0
 
 
 def test_programs_that_print_can_not_be_crossed() -> None:

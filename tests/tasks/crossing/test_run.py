@@ -28,6 +28,7 @@ TESTS = {
     "wrong": "assert f([1]) == 7",
     "no python": "I would test it.",
 }
+TIMED_TWICE = CrossSpec(num_timings=2)
 ROLES: dict[str, Any] = {"program_role": "program", "test_role": "test"}
 PLACE: dict[str, Any] = {"run": "r", "round": 1}
 
@@ -75,10 +76,10 @@ def write(w: Warehouse) -> None:
     w.write("scores", scores, part="sample-0000", **PLACE)
 
 
-def cross(w: Warehouse, box: Sandbox) -> None:
+def cross(w: Warehouse, box: Sandbox, spec: CrossSpec = TIMED_TWICE) -> None:
     prompts = contested_prompts(w, **PLACE, **ROLES)
     assert prompts == ["p"]
-    cross_shard(w, box, CrossSpec(num_timings=2), prompts, part="cross-0000", **PLACE)
+    cross_shard(w, box, spec, prompts, part="cross-0000", **PLACE)
     w.seal("executions", ["cross-0000"], **PLACE)
     w.seal("scores", ["cross-0000"], **PLACE)
 
@@ -169,3 +170,30 @@ def test_tests_of_nothing_leave_programs_without_a_rank(tmp_path: Path, box: San
     }  # fmt: skip
     assert json.loads(scores["a cross_rank"]["detail"])["failure"] == "no_usable_test"
     assert json.loads(scores["t cross_rank"]["detail"])["failure"] == "no_entry_point"
+
+
+@pytest.mark.sandbox
+def test_a_program_can_meet_its_own_tests_alone(tmp_path: Path, box: Sandbox) -> None:
+    w = Warehouse.open(tmp_path / "w")
+    programs = {"one": "def f(x): return 1", "two": "def f(x): return 2", "none": "f = 1"}
+    tests = {
+        "of one": "assert f(0) == 1",
+        "of two": "assert f(0) == 1",
+        "again": "assert f(9) == 2",
+    }
+    parents = {"of one": "p-one", "of two": "p-two", "again": "p-two"}
+    rows = [sample("p", "program", *item) for item in programs.items()]
+    rows += [
+        sample("p", "test", *item) | {"parent_ids": [parents[item[0]]]} for item in tests.items()
+    ]
+    w.write("samples", rows, part="sample-0000", **PLACE)
+    cross(w, box, CrossSpec(tests_of="program", num_timings=0))
+    executions, scores = read(w)
+    met = {(row["sample_id"], *row["test_ids"]): row["verdict"] for row in executions}
+    assert met == {
+        ("p-one", "p-of one"): "accepted",
+        ("p-two", "p-of two"): "wrong_answer",
+        ("p-two", "p-again"): "accepted",
+    }
+    passed = {key: row["value"] for key, row in scores.items() if "passed" in key}
+    assert passed == {"one cross_passed": 1.0, "two cross_passed": 0.5}
