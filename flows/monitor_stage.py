@@ -61,11 +61,18 @@ def watch_candidate(stages: Stages, candidate: ModelRef) -> list[Finding]:
             "before": heldout_metrics(con, run, stages.incumbent.id),
             "after": heldout_metrics(con, run, candidate.id),
         }
-        first, last = (suite_results(con, run, model.id) for model in (stages.base, candidate))
+        models = (stages.base.id, candidate.id)
+        first, last = (suite_results(con, run, model) for model in models)
+        suites = [suite.name for suite in stages.config.evaluation.suites]
+        others = {
+            f"suite {suite}": [suite_results(con, run, model, suite) for model in models]
+            for suite in suites
+        }
     groups = {
-        f"difficulty {level}": (_of_level(first, level), _of_level(last, level))
+        f"difficulty {level}": [_of_level(first, level), _of_level(last, level)]
         for level in sorted({r.difficulty for r in last if r.difficulty is not None})
     }
+    groups |= others
     found = [spent_diversity(first, last, spec), hidden_regression(groups, spec)]
     return with_actions(found, spec)
 

@@ -60,9 +60,7 @@ def spent_diversity(first: Results, candidate: Results, spec: MonitorSpec) -> Fi
     )
 
 
-def hidden_regression(
-    groups: Mapping[str, tuple[Results, Results]], spec: MonitorSpec
-) -> Finding | None:
+def hidden_regression(groups: Mapping[str, Sequence[Results]], spec: MonitorSpec) -> Finding | None:
     """Returns a warning when the mean over groups of problems rises and one group falls.
 
     Args:

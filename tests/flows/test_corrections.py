@@ -106,3 +106,24 @@ def test_a_loop_follows_its_corrections(run_tiny: RunTiny) -> None:
         ).fetchall()
     assert drawn == [(1, "0.7"), (2, "0.84")]
     assert tiny.again(rounds=2).rounds == result.rounds
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+@pytest.mark.sandbox
+def test_a_mild_finding_trains_and_shortens_the_next_training(run_tiny: RunTiny) -> None:
+    monitors = {
+        "min_training_rows": 1,
+        "stop_truncated_share": 1.0,
+        "warn_truncated_share": 0.0,
+        "actions": {"truncation": "shrink"},
+    }
+    tiny = run_tiny("rest_em", monitors=monitors, sampling={"n": 4, "max_new_tokens": 24})
+    tiny.again(rounds=2)
+    rows = tiny.house.read("models", run="tiny").to_pylist()
+    steps = [json.loads(row["metrics"]).get("training", {}).get("steps") for row in rows]
+    assert steps == [None, 6, 3]
+    _, first, second = tiny.house.read("rounds", run="tiny").to_pylist()
+    assert "shrink: truncation: " in first["monitor_findings"][0]
+    assert first["gate_reasons"][-1].endswith("changes training.steps from 6 to 3.")
+    assert second["gate_reasons"][-1].endswith("changes training.steps from 3 to 2.")
