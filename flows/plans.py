@@ -41,7 +41,7 @@ def make_config(
         SettingError: A field is unknown or its value out of range; the message names it.
     """
     model = find_recipe(recipe).config
-    values = _merge(model().model_dump(mode="json"), _read(file))
+    values = _read(file)
     for text in settings:
         path, separator, value = text.partition("=")
         if not separator or not all(path.split(".")):
@@ -49,8 +49,10 @@ def make_config(
         values = _merge(values, _nested(path.split("."), _value(value)))
     for path, given in (by_path or {}).items():
         values = _merge(values, _nested(path.split("."), given))
+    # Only what is given: a setting that says the same as another one is then no contradiction.
+    merged = _merge(model().model_dump(mode="json"), values)
     try:
-        return model.model_validate(values)
+        return model.model_validate({name: merged[name] for name in values})
     except ValidationError as error:
         known = list(_paths(model().model_dump(mode="json")))
         lines = [_complaint(item, known) for item in error.errors()]

@@ -70,7 +70,7 @@ class MixSpec(BaseModel):
         if self.newest_share is not None or self.rounds != "new":
             raise ValueError(
                 "round_weights says which rounds are used and how much; leave out rounds and "
-                "newest_share"
+                "newest_share, or where the recipe sets them: rounds=new, newest_share=null"
             )
         return self
 

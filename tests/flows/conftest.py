@@ -21,7 +21,7 @@ def prefect_server() -> Iterator[None]:
 
     # A heartbeat thread would outlive the server of the harness.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, prefect_test_harness(server_startup_timeout=120):
+    with quiet, prefect_test_harness(server_startup_timeout=600):
         yield
 
 
