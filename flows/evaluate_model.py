@@ -7,7 +7,7 @@ from prefect import flow
 from flows.evaluation import evaluate_model
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
-from flows.self_training import hold_run
+from flows.run_lock import hold_run
 from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse, content_id
 from tasks.environments import load_environment

@@ -18,13 +18,8 @@ from flows.failure_lines import show_failures
 from flows.preflight import check_disk, check_evaluation, check_plan, read_selections
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
-from flows.self_training import (
-    LoopResult,
-    check_same_settings,
-    default_run,
-    find_loop,
-    hold_run,
-)
+from flows.run_lock import hold_run
+from flows.self_training import LoopResult, check_same_settings, default_run, find_loop
 from flows.server import configured_api, ensure_api
 from storage import Warehouse
 from tasks.environments import Environment

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
 from prefect import Flow, flow
 from prefect.runtime import flow_run
 from pydantic import ValidationError
@@ -20,9 +18,11 @@ from flows.progress import say
 from flows.recipes import RECIPES, find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
+from flows.run_lock import hold_run
 from flows.training_round import RoundResult, training_round
 from storage import Warehouse
-from tasks.models import resolve_model
+from tasks.models import incumbent_of, resolve_model
+from tasks.promotion import renew_alias
 from tasks.report import write_report
 from tasks.sql_script import SQL_DIGEST
 
@@ -115,34 +115,15 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
             rejected = rejected + 1 if result.verdict == "rejected" else 0
             if result.verdict == "stopped" or rejected >= loop.patience:
                 break
-        _say_end(results[-1], rejected, loop)
-    return LoopResult(run, results[-1].model_id, report, results)
+        promoted = incumbent_of(house, run)
+        assert promoted is not None  # round 0 is done
+        _say_end(results[-1], promoted.id, rejected, loop)
+    return LoopResult(run, promoted.id, report, results)
 
 
 def default_run(recipe: Recipe, config: RecipeConfig, base_model: str) -> str:
     """The name of a run that was given none: recipe and a hash of what decides its rows."""
     return f"{recipe.name}-{recipe.hash(config, base_model)[:8]}"
-
-
-@contextmanager
-def hold_run(warehouse: Warehouse, run: str) -> Iterator[None]:
-    """Keep other processes off the run; the lock goes with the process, however it ends.
-
-    Raises:
-        RunConflictError: Another process holds it.
-    """
-    lock = FileLock(warehouse.scratch_dir(run, 0).parent / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunConflictError(
-            f"run {run!r} in {warehouse.root} is being worked on by another process; wait for it, "
-            "or choose another name with --run"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def check_same_settings(
@@ -198,7 +179,8 @@ def note_other_sql(house: Warehouse, run: str) -> None:
 
 
 def publish(house: Warehouse, run: str) -> str:
-    """Renew the run's report and its artifacts; returns the report's path."""
+    """Renew the run's alias, report and artifacts; returns the report's path."""
+    renew_alias(house, run)
     with house.connect() as con:
         publish_artifacts(con, run)
     report = write_report(house, house.root / "reports" / f"{run}.html", [run])
@@ -206,14 +188,14 @@ def publish(house: Warehouse, run: str) -> str:
     return str(report)
 
 
-def _say_end(last: RoundResult, rejected: int, loop: LoopSpec) -> None:
+def _say_end(last: RoundResult, promoted: str, rejected: int, loop: LoopSpec) -> None:
     if last.verdict == "stopped":
         monitors = ", ".join(r.split(": ")[1] for r in last.reasons if r.startswith("stop: "))
-        say(f"round {last.number} was stopped by {monitors}; {last.model_id} stays promoted")
+        say(f"round {last.number} was stopped by {monitors}; {promoted} stays promoted")
     elif rejected >= loop.patience:
-        say(f"{rejected} rounds in a row were rejected; {last.model_id} stays promoted")
+        say(f"{rejected} rounds in a row were rejected; {promoted} stays promoted")
     else:
-        say(f"done: {last.model_id} is promoted")
+        say(f"done: {promoted} is promoted")
 
 
 LOOPS: dict[str, Flow[..., LoopResult]] = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 
@@ -33,6 +34,7 @@ SCHEMA_FILE = "run=__schema__/round=0/schema.parquet"
 # In this order: later ones read earlier ones.
 _SQL_FILES = (
     "rounds_overview.sql",
+    "promotions.sql",
     "row_counts.sql",
     "answers.sql",
     "disagreements.sql",
@@ -78,11 +80,13 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
         if place is None or place == root:
             try:
                 _define(connection, _definitions(quoted(str(root))))
-            except duckdb.BinderException:
+            except (duckdb.BinderException, duckdb.IOException):
                 # An older warehouse on a read-only disk: its schema files could not be renewed.
                 connection.execute("ROLLBACK")
                 _define_columns(connection)
-                _define(connection, _definitions(quoted(str(root)), complete=True))
+                missing = [name for name in TABLES if not (root / "tables" / name).is_dir()]
+                root_sql = quoted(str(root))
+                _define(connection, _definitions(root_sql, complete=True, missing=missing))
         else:
             # Defining 130 views and macros asks an object store hundreds of times.
             let_read(connection, place)
@@ -176,17 +180,22 @@ def _define_columns(connection: duckdb.DuckDBPyConnection) -> None:
         connection.unregister("empty_table")
 
 
-def _definitions(root_sql: str, *, complete: bool = False) -> list[str]:
+def _definitions(
+    root_sql: str, *, complete: bool = False, missing: Collection[str] = ()
+) -> list[str]:
     """Returns the statements that make the catalog.
 
     Args:
         root_sql: SQL expression for the folder of the warehouse.
         complete: Take columns that no file has from the schema `complete`; they are null.
+        missing: Tables that have no file, with `complete`; they are empty.
     """
     statements = []
     for table, schema in TABLES.items():
         rows = scan(table, root_sql)
-        if complete:
+        if table in missing:
+            rows = f"complete.{table}"
+        elif complete:
             rows = f"(FROM {rows} UNION ALL BY NAME FROM complete.{table})"
         statements += _table_view(table, schema, rows)
     folder = resources.files("storage") / "sql"

@@ -322,6 +322,17 @@ TABLES: Final[dict[str, pa.Schema]] = {
         column("gate_reasons", STRINGS, "The gate's reasons."),
         column("monitor_findings", STRINGS, "What the monitors saw."),
     ),
+    "decisions": table(
+        "One change of the promoted model by hand; rounds keep their own verdicts.",
+        "Content id of the decision.",
+        column("number", INT, "Decisions of the run are counted from 1 on."),
+        column("action", STRING, "What was done.", values="promote|rollback"),
+        column("model_id", STRING, "Model that is promoted from here on."),
+        column("previous_model_id", STRING, "Model that was promoted before."),
+        column("decided_by", STRING, "Who decided: the name of the user's account."),
+        column("reason", STRING, "Why, in the user's words."),
+        column("decided_at", STRING, "When, ISO 8601 in UTC.", measured=True),
+    ),
 }
 """Every table by its name; `id`, `run` and `round` come first in each."""
 
@@ -338,6 +349,7 @@ TableName = Literal[
     "models",
     "evaluations",
     "rounds",
+    "decisions",
 ]
 """The names of the tables, for type checkers."""
 

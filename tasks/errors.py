@@ -39,6 +39,10 @@ class EvaluationError(TaskError, ValueError):
     """An evaluation or a comparison of models got input that it cannot measure."""
 
 
+class PromotionError(TaskError, ValueError):
+    """A promotion by hand names no model of the run, or changes nothing."""
+
+
 class ReportError(TaskError, ValueError):
     """A report was asked for something that the warehouse does not hold."""
 

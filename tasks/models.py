@@ -86,7 +86,7 @@ def check_weights(model: ModelRef, found: str | None = None) -> None:
 def incumbent_of(
     warehouse: Warehouse, run: str, *, before_round: int | None = None
 ) -> ModelRef | None:
-    """The model that a run promoted last, its base before that, None before round 0 is done.
+    """The model that a run, or someone by hand, promoted last; None before round 0 is done.
 
     Args:
         warehouse: Holds the models.
@@ -96,9 +96,10 @@ def incumbent_of(
     """
     with warehouse.connect() as con:
         rows = con.execute(
-            "SELECT id, path, weight_hash, parent_id FROM models "
-            "WHERE run = $run AND status IN ('promoted', 'base') "
-            "AND ($before IS NULL OR round < $before) ORDER BY round DESC LIMIT 1",
+            "SELECT id, path, weight_hash, parent_id "
+            "FROM promotions AS p JOIN models AS m ON m.id = p.model_id AND m.run = p.run "
+            "WHERE p.run = $run AND ($before IS NULL OR p.round < $before) "
+            "ORDER BY p.step DESC LIMIT 1",
             {"run": run, "before": before_round},
         ).fetchall()
     return _ref(warehouse, rows[0]) if rows else None

@@ -19,7 +19,7 @@ from flows import launch, server
 from flows.cli import app, main
 from flows.plans import make_config
 from flows.recipes import RECIPES, find_recipe
-from flows.self_training import hold_run
+from flows.run_lock import hold_run
 from storage import Warehouse
 from tasks.seed_models import seed_model_path
 from tests.tasks.conftest import finished_warehouse, warehouse_of_two_runs

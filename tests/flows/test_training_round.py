@@ -70,7 +70,7 @@ def check_lineage(tiny: TinyLoop, table: str) -> None:
 
 def test_a_round_fills_its_tables(promoted: TinyLoop) -> None:
     filled = {name for name in TABLES if promoted.house.read(name, run="tiny").num_rows}
-    assert filled == set(TABLES) - {"pairs", "labels"}
+    assert filled == set(TABLES) - {"pairs", "labels", "decisions"}
     counts = query(
         promoted, "SELECT prompts, samples, executions, votes > 0 AS voted FROM rounds_overview"
     )
@@ -109,6 +109,14 @@ def test_models_say_what_they_came_from(promoted: TinyLoop) -> None:
     examples = promoted.house.read("examples", run="tiny", round=1).num_rows
     assert (metrics["training_table"], metrics["rows_by_round"]) == ("examples", {"1": examples})
     assert metrics["training"]["steps"] == 6
+
+
+def test_the_alias_follows_the_promoted_model(promoted: TinyLoop) -> None:
+    root = promoted.house.root
+    (child,) = promoted.house.read("models", run="tiny", round=1).to_pylist()
+    assert (root / "promoted" / "tiny").resolve() == root / child["path"]
+    alias = json.loads((root / "promoted" / "tiny.json").read_text())
+    assert (alias["model_id"], alias["weight_hash"]) == ("tiny-r1", child["weight_hash"])
 
 
 def test_the_gate_says_first_what_decided(promoted: TinyLoop) -> None:
