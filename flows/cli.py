@@ -17,6 +17,7 @@ from flows.command_options import (
     WarehouseOption,
 )
 from flows.ending import report_ending
+from flows.house_commands import keeping
 from flows.model_commands import models
 from flows.recipe_commands import recipes_app
 from flows.sandbox_commands import sandbox_app
@@ -211,6 +212,7 @@ def ui(
 
 app.add_typer(models)
 app.add_typer(tables)
+app.add_typer(keeping)
 app.add_typer(recipes_app, name="recipes", rich_help_panel=SERVICE)
 app.add_typer(sandbox_app, name="sandbox", rich_help_panel=SERVICE)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.commit import publish_tables
 from storage.places import AnyPath, read_metadata, read_rows
@@ -73,11 +74,21 @@ def find(folder: AnyPath, pending: AnyPath, part: str) -> Place | None:
         if path.is_file():
             return Place(path)
     for path in _covering(folder, part):
-        counts = json.loads((read_metadata(path).metadata or {}).get(_COUNTS.encode(), "{}"))
+        counts = shard_counts(read_metadata(path))
         if part in counts:
             before = list(counts)[: list(counts).index(part)]
             return Place(path, sum(counts[name] for name in before), counts[part])
     return None
+
+
+def shard_counts(footer: pq.FileMetaData) -> dict[str, int]:
+    """Returns how many rows each shard of a sealed file has, in order; none for another file.
+
+    Args:
+        footer: The file's.
+    """
+    counts: dict[str, int] = json.loads((footer.metadata or {}).get(_COUNTS.encode(), "{}"))
+    return counts
 
 
 def has(folder: AnyPath, pending: AnyPath, part: str) -> bool:

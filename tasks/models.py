@@ -129,6 +129,21 @@ def agent_of(warehouse: Warehouse, run: str, *, before_round: int, base: ModelRe
     return found
 
 
+def recorded_models(warehouse: Warehouse) -> list[ModelRef]:
+    """Every model of a warehouse, with the weights that were recorded, by id.
+
+    Args:
+        warehouse: Holds the models; those of an object store are copied from there.
+    """
+    with warehouse.connect() as con:
+        rows = con.execute(
+            "SELECT id, path, weight_hash, parent_id FROM models "
+            "QUALIFY row_number() OVER (PARTITION BY id, weight_hash ORDER BY run, round) = 1 "
+            "ORDER BY id, weight_hash"
+        ).fetchall()
+    return [_ref(warehouse, row) for row in rows]
+
+
 def path_in_tables(warehouse: Warehouse, path: Path) -> str:
     """How `models.path` names a folder: nothing in it depends on where clone or warehouse are.
 

@@ -44,11 +44,14 @@ def test_no_column_changes_while_the_version_stays() -> None:
 
 
 def test_a_warehouse_of_the_first_version_opens(old: Path) -> None:
+    recorded = json.loads((DATA / "schema_v1.json").read_text())
     warehouse = Warehouse.open(old)
     with warehouse.connect() as connection:
         for table in TABLES:
-            assert warehouse.read(table)["id"].to_pylist() == [f"{table}-1"]
-            assert connection.execute(f"SELECT id FROM {table}").fetchall() == [(f"{table}-1",)]
+            ids = [f"{table}-1"] if table in recorded else []  # later tables are empty
+            assert warehouse.read(table)["id"].to_pylist() == ids
+            found = connection.execute(f"SELECT id FROM {table}").fetchall()
+            assert found == [(own,) for own in ids]
         assert connection.execute("FROM rounds_overview").fetchall()
         assert connection.execute("FROM lineage('pairs-1')").fetchall()
 
