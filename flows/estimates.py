@@ -105,7 +105,9 @@ def _probe(
 def _expected(stages: Stages, shard: Shard, probe: Probe) -> Costs:
     config = stages.config
     train = len(shard.ask.problems) * shard.ask.sampling.n
-    evaluate = config.evaluation.num * (1 + config.evaluation.num_samples)
+    spec, drawn = config.evaluation, config.evaluation.num_samples
+    of_suites = 1 + (drawn if config.gate.answers == "samples" else 0)
+    evaluate = spec.num * (1 + drawn) + sum(suite.num for suite in spec.suites) * of_suites
     shard_samples = config.shard_size * shard.ask.sampling.n
     seconds = {
         "sample and check": probe.seconds(train, shard_samples),

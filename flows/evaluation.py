@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import asdict
+from pathlib import Path
 
 import duckdb
 from prefect import task
@@ -15,6 +16,7 @@ from flows.sample_stage import Ask, answer
 from flows.stages import Stages
 from tasks.environments import Environment
 from tasks.evaluation import GateDecision, decide, evaluation_rows, level_of_test
+from tasks.evaluation.contamination import contamination_checks, find_contamination
 from tasks.evaluation.suites import paired_suite, suite_results
 from tasks.models import ModelRef
 from tasks.sampling import SamplingSpec
@@ -78,7 +80,7 @@ def write_evaluations(stages: Stages, model: ModelRef, suite: HeldoutSuite) -> N
 
 
 @task(name="gate", cache_policy=NO_CACHE)
-def judge_candidate(stages: Stages, candidate: ModelRef) -> GateDecision:
+def judge_candidate(stages: Stages, candidate: ModelRef, trained_on: Path) -> GateDecision:
     """Candidate against incumbent on the same held-out problems, suite by suite."""
     spec = stages.config.gate
     num = stages.config.evaluation.num_samples if spec.answers == "samples" else None
@@ -97,7 +99,12 @@ def judge_candidate(stages: Stages, candidate: ModelRef) -> GateDecision:
     level = spec.alpha
     if spec.correction == "fallback":
         level = level_of_test(spec.alpha, found, spec.planned_rounds)
-    decision = decide(suites, spec, level)
+    others: list[tuple[bool, str]] = []
+    if spec.contamination != "off":
+        words = spec.contamination_words
+        seen = find_contamination(stages.warehouse, stages.run, trained_on, words)
+        others = contamination_checks(seen, spec)
+    decision = decide(suites, spec, level, others)
     kept = decision.statistics
     stages.metrics["gate"] = {
         "answers_per_problem": num or 1,

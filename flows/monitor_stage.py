@@ -89,9 +89,13 @@ def ending_of(findings: Iterable[Finding]) -> str | None:
     return "rejected" if any(finding.withholds for finding in known) else None
 
 
-def correct_later_rounds(stages: Stages, findings: Iterable[Finding]) -> list[str]:
-    """Record in the round's metrics what its findings change in later ones; returns sentences."""
+def correct_later_rounds(
+    stages: Stages, findings: Iterable[Finding], *, is_rejected: bool
+) -> list[str]:
+    """Record in the round's metrics what later ones change because of it; returns sentences."""
     wanted = wanted_by(findings)
+    if is_rejected and stages.run_config.after_reject == "hotter":
+        wanted.append(("after_reject", "hotter"))
     if not wanted:
         return []
     earlier = earlier_corrections(stages.warehouse, stages.run, stages.number)

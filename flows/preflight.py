@@ -205,16 +205,17 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
 
 def _check_actions(recipe: Recipe, config: RecipeConfig) -> None:
     """Refuse a correction that has nothing to correct in this recipe."""
-    for monitor, action in config.monitors.actions.items():
+    asked = [(f"monitors.actions.{name}", done) for name, done in config.monitors.actions.items()]
+    for setting, action in [*asked, ("after_reject", config.after_reject)]:
         if action == "raise_threshold" and not recipe.threshold:
             raise SettingError(
-                f"monitors.actions.{monitor}=raise_threshold: recipe {recipe.name!r} has no "
+                f"{setting}=raise_threshold: recipe {recipe.name!r} has no "
                 "threshold for its labels; choose hotter, shrink, stop, warn or ignore"
             )
         if action == "hotter" and config.sampling.temperature == 0:
             raise SettingError(
-                f"monitors.actions.{monitor}=hotter with sampling.temperature=0: greedy answers "
-                "have no temperature to raise; set one above 0, or choose another action"
+                f"{setting}=hotter with sampling.temperature=0: greedy answers have no temperature "
+                "to raise; set one above 0, or choose another action"
             )
 
 

@@ -22,7 +22,7 @@ from flows.run_lock import hold_run
 from flows.training_round import RoundResult, training_round
 from storage import Warehouse
 from tasks.models import incumbent_of, resolve_model
-from tasks.promotion import renew_alias
+from tasks.promotion import decided_rounds, renew_alias
 from tasks.report import write_report
 from tasks.sql_script import SQL_DIGEST
 
@@ -107,17 +107,22 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         note_other_sql(house, run)
         check_plan(method, config)
         results: list[RoundResult] = []
-        rejected = 0
+        rejected, is_enough = 0, False
+        decided = decided_rounds(house, run)
         for number in range(loop.rounds + 1):
             result = training_round(recipe, config, run, number, house.uri, loop.base_model)
             results.append(result)
             report = publish(house, run)
             rejected = rejected + 1 if result.verdict == "rejected" else 0
-            if result.verdict == "stopped" or rejected >= loop.patience:
+            if number in decided:  # whoever decided has seen it, and runs the loop again
+                rejected = 0
+                continue
+            is_enough = rejected >= (1 if config.after_reject == "stop" else loop.patience)
+            if result.verdict == "stopped" or is_enough:
                 break
         promoted = incumbent_of(house, run)
         assert promoted is not None  # round 0 is done
-        _say_end(results[-1], promoted.id, rejected, loop)
+        _say_end(results[-1], promoted.id, rejected if is_enough else 0)
     return LoopResult(run, promoted.id, report, results)
 
 
@@ -188,12 +193,12 @@ def publish(house: Warehouse, run: str) -> str:
     return str(report)
 
 
-def _say_end(last: RoundResult, promoted: str, rejected: int, loop: LoopSpec) -> None:
+def _say_end(last: RoundResult, promoted: str, rejected: int) -> None:
     if last.verdict == "stopped":
         monitors = ", ".join(r.split(": ")[1] for r in last.reasons if r.startswith("stop: "))
         say(f"round {last.number} was stopped by {monitors}; {promoted} stays promoted")
-    elif rejected >= loop.patience:
-        say(f"{rejected} rounds in a row were rejected; {promoted} stays promoted")
+    elif rejected:
+        say(f"{rejected} rejected in a row; {promoted} stays promoted")
     else:
         say(f"done: {promoted} is promoted")
 

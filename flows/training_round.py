@@ -161,13 +161,13 @@ def _run_round(stages: Stages) -> None:
         _end_early(stages, findings, candidate, kept)
         return
     evaluate_model(stages, candidate)
-    decision = judge_candidate(stages, candidate)
+    decision = judge_candidate(stages, candidate, frozen.path)
     findings = [*watch_candidate(stages, candidate), *findings]
     if ending_of(findings) is not None:
         write_model(stages, candidate, "rejected", frozen, measured)
         _end_early(stages, findings, candidate, kept, decision.reasons)
         return
-    changes = correct_later_rounds(stages, findings)
+    changes = correct_later_rounds(stages, findings, is_rejected=not decision.promote)
     lines = [*decision.reasons, *changes]
     write_model(stages, candidate, decision.verdict, frozen, measured)
     write_round(stages, candidate, decision.verdict, lines, findings, kept)
@@ -187,7 +187,8 @@ def _end_early(
     what = "Nothing was trained" if child is None else "The model is not used"
     causes = ", ".join(f.name for f in findings if f.withholds)
     lines = [*reasons, *([f"{what} ({causes})."] if verdict == "rejected" else [])]
-    lines += correct_later_rounds(stages, findings) if verdict == "rejected" else []
+    if verdict == "rejected":
+        lines += correct_later_rounds(stages, findings, is_rejected=True)
     write_round(stages, child, verdict, lines, findings, metrics)
     decisive = next(f for f in findings if f.done == "stop" or f.withholds)
     show(stages, verdict, str(decisive), [*lines, *map(str, findings)])

@@ -100,6 +100,13 @@ def promoted_models(warehouse: Warehouse, run: str) -> list[str]:
     return stack
 
 
+def decided_rounds(warehouse: Warehouse, run: str) -> set[int]:
+    """The rounds after which someone decided by hand what is promoted."""
+    with warehouse.connect() as con:
+        rows = con.execute("SELECT round FROM decisions WHERE run = $run", {"run": run}).fetchall()
+    return {int(number) for (number,) in rows}
+
+
 def renew_alias(warehouse: Warehouse, run: str) -> None:
     """Make `promoted/RUN.json`, and on a local disk the link `promoted/RUN`, name the model.
 
@@ -114,14 +121,17 @@ def renew_alias(warehouse: Warehouse, run: str) -> None:
         return
     content = {"run": run, "model_id": model.id, "weight_hash": model.weight_hash}
     text = json.dumps(content | {"path": str(model.path)}, indent=2) + "\n"
-    publish_text(warehouse.root, warehouse.place / PROMOTED_FOLDER / f"{run}.json", text)
+    file = warehouse.place / PROMOTED_FOLDER / f"{run}.json"
     link = warehouse.root / PROMOTED_FOLDER / run
+    if link.is_symlink() and file.is_file() and file.read_text(encoding="utf-8") == text:
+        return  # whoever watches them sees changes only
     link.parent.mkdir(exist_ok=True)
     inside = model.path.is_relative_to(warehouse.root)
     target = os.path.relpath(model.path, link.parent) if inside else str(model.path)
     unfinished = link.with_name(f".{run}.{secrets.token_hex(6)}")
     unfinished.symlink_to(target)
     os.replace(unfinished, link)
+    publish_text(warehouse.root, file, text)  # last: a watcher of the file finds the link renewed
 
 
 def _models(warehouse: Warehouse, run: str) -> dict[str, int]:

@@ -286,6 +286,11 @@ class RecipeConfig(Settings):
     mix: MixSpec = MixSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     gate: GateSpec = GateSpec()
+    after_reject: Literal["go_on", "hotter", "stop"] = Field(
+        default="go_on",
+        description="After a rejected round: go_on from the incumbent; hotter, with samples of a "
+        "higher temperature from then on (monitors.hotter_factor, up to max_temperature); stop.",
+    )
     monitors: MonitorSpec = MonitorSpec()
     engine: EngineSpec = EngineSpec()
     sandbox: SandboxSpec = SandboxSpec()

@@ -58,7 +58,10 @@ class GateDecision:
 
 
 def decide(
-    suites: Sequence[PairedSuite], spec: GateSpec | None = None, level: float | None = None
+    suites: Sequence[PairedSuite],
+    spec: GateSpec | None = None,
+    level: float | None = None,
+    others: Sequence[tuple[bool, str]] = (),
 ) -> GateDecision:
     """Returns whether the candidate replaces the incumbent, with a sentence for every rule.
 
@@ -67,6 +70,7 @@ def decide(
             primary where the rules name none.
         spec: The rules; the defaults when None.
         level: What this test may use of the run's alpha, see `level_of_test`; all of it when None.
+        others: Further rules that were checked elsewhere: whether they passed, and a sentence.
 
     Returns:
         The decision. `reasons` holds one sentence per rule and suite, failed rules first, then the
@@ -94,7 +98,7 @@ def decide(
     )
     is_significant = statistics.primary.p_value <= statistics.level
     statistics = replace(statistics, is_significant=is_significant)
-    checks = [*_gain(statistics, spec), _enough(statistics.primary, spec)]
+    checks = [*_gain(statistics, spec), _enough(statistics.primary, spec), *others]
     for suite, comparison in zip(suites, statistics.suites, strict=True):
         checks += _paired(suite, spec) + _not_worse(comparison, spec)
         checks += _no_level_worse(suite.name, statistics.difficulties[suite.name], spec)

@@ -82,6 +82,15 @@ class GateSpec(BaseModel):
         description="Largest share of a suite's problems that only one of the models answered "
         "(the other answer was lost to an outage).",
     )
+    contamination: Literal["refuse", "refuse_exact", "name", "off"] = Field(
+        default="refuse_exact",
+        description="Held-out problems among the rows that the candidate was trained on. "
+        "refuse_exact: refuse where a problem's whole text is one of theirs, name those that share "
+        "contamination_words words in a row; refuse: refuse for either; name: name both.",
+    )
+    contamination_words: int = Field(
+        default=13, ge=5, le=50, description="Words in a row that make a held-out problem suspect."
+    )
     primary_suites: tuple[str, ...] = Field(
         default=(),
         description="Suites on which the candidate must gain, pooled. Empty: the environment's "

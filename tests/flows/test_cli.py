@@ -89,7 +89,7 @@ def test_the_help_lists_every_verb_and_fits_100_columns(selfloom: Selfloom) -> N
     for verb in VERBS:
         assert re.search(rf"^│ {verb} ", ended.out, re.MULTILINE)
     expected = {"demo", "run", "bootstrap", "evaluate", "import-samples", "sql", "report"}
-    expected |= {"diff", "export"}
+    expected |= {"diff", "export", "promote", "rollback", "compare", "gc", "verify"}
     assert set(VERBS) == expected | {"ui"} and set(COMMANDS) == {*VERBS, "recipes", "sandbox"}
     assert max(map(len, ended.out.splitlines())) <= 100
 

@@ -65,6 +65,9 @@ def test_a_correction_without_a_setting_is_refused() -> None:
     )
     with pytest.raises(SettingError, match=r"outage=hotter with sampling\.temperature=0"):
         check_plan(find_recipe("rest_em"), config)
+    config = config_of("rest_em", "after_reject=hotter", "sampling.n=1", "sampling.temperature=0")
+    with pytest.raises(SettingError, match="after_reject=hotter with"):
+        check_plan(find_recipe("rest_em"), config)
 
 
 @pytest.mark.prefect
@@ -77,28 +80,29 @@ def test_a_loop_follows_its_corrections(run_tiny: RunTiny) -> None:
         "warn_truncated_share": 0.0,
         "min_label_accuracy": 1.0,
         "actions": {
-            "training_rows": "hotter",
-            "truncation": "shrink",
+            "training_rows": "shrink",
+            "truncation": "warn",
             "label_accuracy": "raise_threshold",
             "no_headroom": "ignore",
         },
     }
-    tiny = run_tiny("lmsi", monitors=monitors, sampling={"n": 4, "max_new_tokens": 24})
+    sampling = {"n": 4, "max_new_tokens": 24}
+    tiny = run_tiny("lmsi", monitors=monitors, sampling=sampling, after_reject="hotter")
     result = tiny.again(rounds=2)
     _, first, second = tiny.house.read("rounds", run="tiny").to_pylist()
     assert [r.verdict for r in result.rounds] == ["none", "rejected", "rejected"]
     assert first["gate_reasons"] == [
         "Nothing was trained (training_rows).",
-        "From the next round on training_rows changes sampling.temperature from 0.7 to 0.84.",
-        "From the next round on truncation changes training.steps from 6 to 3.",
+        "From the next round on training_rows changes training.steps from 6 to 3.",
         "From the next round on label_accuracy changes min_share from 0.5 to 0.6.",
+        "From the next round on after_reject changes sampling.temperature from 0.7 to 0.84.",
     ]
     before, after = json.loads(first["config"]), json.loads(second["config"])
     assert before["sampling"]["temperature"] == 0.7
     assert (after["sampling"]["temperature"], after["min_share"]) == (0.84, 0.6)
     assert (before["training"]["steps"], after["training"]["steps"]) == (6, 3)
     asked = json.loads(first["metrics"])["corrections"]
-    assert [one["action"] for one in asked] == ["hotter", "shrink", "raise_threshold"]
+    assert [one["action"] for one in asked] == ["shrink", "raise_threshold", "hotter"]
     with tiny.house.connect() as con:
         drawn = con.execute(
             "SELECT round, any_value(sampling->>'temperature') FROM samples "

@@ -10,7 +10,7 @@ from storage import Warehouse
 from tasks.engines import weight_hash
 from tasks.errors import ModelFolderError, PromotionError
 from tasks.models import incumbent_of, resolve_model
-from tasks.promotion import promote, promoted_models, renew_alias, rollback
+from tasks.promotion import decided_rounds, promote, promoted_models, renew_alias, rollback
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def test_a_rejected_model_can_be_promoted_and_its_row_stays(house: Warehouse) ->
     assert (row["round"], row["action"], row["reason"]) == (3, "promote", "the suite was wrong")
     assert row["decided_by"] and row["decided_at"].endswith("+00:00")
     assert house.read("models").to_pylist() == before
+    assert decided_rounds(house, "r") == {3}
 
 
 def test_rolling_back_goes_further_back_each_time(house: Warehouse) -> None:
