@@ -46,7 +46,7 @@ def show_comparison(
             "first": f"{100 * one.incumbent_accuracy:.1f}%",
             "second": f"{100 * one.candidate_accuracy:.1f}%",
             "change": f"{100 * one.difference:+.1f}",
-            "at least": f"{100 * one.lower_bound:+.1f}",
+            "bound": f"{100 * one.lower_bound:+.1f}",
             "wins": str(one.wins),
             "losses": str(one.losses),
             "p": f"{one.p_value:.3g}",
@@ -54,4 +54,4 @@ def show_comparison(
         for one in found
     ]
     print_rows(rows, f"{models[1].id} against {models[0].id}")
-    typer.echo("p: one-sided exact paired test of a gain; at least: lower 95% bound of the change")
+    typer.echo("bound: lower 95% bound of the change; p: one-sided exact paired test of a gain")
