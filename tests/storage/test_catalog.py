@@ -19,6 +19,7 @@ Start = Callable[..., subprocess.Popen[str]]
 VIEWS = [
     *TABLES,
     "rounds_overview",
+    "promotions",
     "row_counts",
     "answers",
     "disagreements",
