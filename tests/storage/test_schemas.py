@@ -37,6 +37,7 @@ def test_measured_columns() -> None:
         "rounds.seconds",
         "rounds.tokens",
         "rounds.estimate",
+        "decisions.decided_at",
     }
 
 
