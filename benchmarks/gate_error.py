@@ -66,7 +66,7 @@ def main() -> None:
     )
     for num_answers in (1, 4):
         for correction in ("off", "fallback"):
-            spec = GateSpec(correction=correction, num_resamples=1000)
+            spec = GateSpec(correction=correction, num_resamples=200)
             rates = measured(spec, better, worse, candidate, num_answers, given.comparisons)
             expected = theory(worse, candidate, num_answers, level_of_round_1(spec))
             cells = " ".join(f"{rate:>9.1%}" for rate in (*rates, expected))

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -130,6 +131,8 @@ def renew_alias(warehouse: Warehouse, run: str) -> None:
     target = os.path.relpath(model.path, link.parent) if inside else str(model.path)
     unfinished = link.with_name(f".{run}.{secrets.token_hex(6)}")
     unfinished.symlink_to(target)
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)  # whoever copied the warehouse followed the link
     os.replace(unfinished, link)
     publish_text(warehouse.root, file, text)  # last: a watcher of the file finds the link renewed
 

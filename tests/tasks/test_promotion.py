@@ -109,6 +109,9 @@ def test_the_alias_is_replaced_and_moves_with_the_warehouse(
     renew_alias(house, "r")
     assert (house.root / "promoted" / "r").resolve() == house.model_path("r-r2")
     rollback(house, "r", "why")
+    copied = Path(shutil.copytree(house.root, tmp_path / "copied"))  # follows the link
+    promote(Warehouse.open(copied), "r", "0", "why")
+    assert (copied / "promoted" / "r").resolve() == copied / "models" / "r-base"
     moved = house.root.rename(tmp_path / "moved")
     assert (moved / "promoted" / "r").resolve() == moved / "models" / "r-r1"
     assert json.loads((moved / "promoted" / "r.json").read_text())["model_id"] == "r-r1"
