@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 from prefect.utilities.callables import ParameterSchema
 
 from flows.plans import make_config
 from flows.recipes import RECIPES
 from flows.recipes.config import LoopSpec
-from flows.self_training import LoopResult, run_loop
+from flows.self_training import LoopResult, run_unless_late
 from tasks.environments import ENVIRONMENTS
 
 RECIPES_OWN = "the recipe's own"
@@ -26,7 +26,7 @@ def any_recipe(
     environment: str = RECIPES_OWN,
     settings: dict[str, Any] = {},  # noqa: B006  # a flow's default becomes its form
     loop: LoopSpec = LoopSpec(),
-) -> LoopResult:
+) -> LoopResult | State[Any]:
     """Self-train a model with any recipe.
 
     Args:
@@ -37,7 +37,7 @@ def any_recipe(
         loop: Which run, how many rounds, from which model, into which warehouse.
     """
     given = {} if environment == RECIPES_OWN else {"environment.name": environment}
-    return run_loop(recipe, make_config(recipe, None, (), given | settings), loop)
+    return run_unless_late(recipe, make_config(recipe, None, (), given | settings), loop)
 
 
 def form_of_any(schema: ParameterSchema) -> ParameterSchema:

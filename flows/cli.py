@@ -21,6 +21,8 @@ from flows.house_commands import keeping
 from flows.model_commands import models
 from flows.recipe_commands import recipes_app
 from flows.sandbox_commands import sandbox_app
+from flows.server import DEFAULT_PORT
+from flows.service_commands import service
 from flows.settings import guard_names, set_defaults
 from flows.table_commands import tables
 from tasks.environments import ENVIRONMENTS
@@ -105,6 +107,9 @@ def run(
             "of the warehouse, or promoted:RUN."
         ),
     ] = "seed:programs",
+    approval: Annotated[
+        bool, typer.Option("--approval", help="Wait for a person before a model is promoted.")
+    ] = False,
     environment: Annotated[
         str | None,
         typer.Option(
@@ -132,7 +137,13 @@ def run(
 
     named = [*([f"environment.name={environment}"] if environment else []), *(set_ or [])]
     settings = make_config(recipe, config, named)
-    loop = LoopSpec(run=run, rounds=rounds, base_model=base_model, warehouse=str(warehouse))
+    loop = LoopSpec(
+        run=run,
+        rounds=rounds,
+        base_model=base_model,
+        warehouse=str(warehouse),
+        approval=approval,
+    )
     show_result(warehouse, [run_recipe(recipe, settings, loop)])
 
 
@@ -195,7 +206,7 @@ def bootstrap(
 )
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 4200,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = DEFAULT_PORT,
 ) -> None:
     """Start the Prefect server with the recipes' deployments: trigger, schedule and watch rounds.
 
@@ -213,6 +224,7 @@ def ui(
 app.add_typer(models)
 app.add_typer(tables)
 app.add_typer(keeping)
+app.add_typer(service)
 app.add_typer(recipes_app, name="recipes", rich_help_panel=SERVICE)
 app.add_typer(sandbox_app, name="sandbox", rich_help_panel=SERVICE)
 

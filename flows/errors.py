@@ -23,3 +23,7 @@ class SettingError(FlowError, ValueError):
 
 class ServerStartError(FlowError, RuntimeError):
     """A Prefect server did not come up, or none answers where one should."""
+
+
+class ApprovalTimeoutError(FlowError, TimeoutError):
+    """Nobody decided on a promotion in time."""

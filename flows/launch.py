@@ -43,6 +43,11 @@ def run_recipe(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         SandboxUnavailableError: Programs are to be run and no sandbox works here.
         ServerStartError: Prefect's server did not come up.
     """
+    if loop.approval and configured_api() is None:
+        raise SettingError(
+            "approval: nobody could answer, because a run of the command line has no page; start "
+            "`selfloom ui`, and run it from there, or here with PREFECT_API_URL set to its address"
+        )
     check_loop(recipe, config, loop)
     start_prefect()
     result: LoopResult = find_loop(recipe)(config, loop)

@@ -20,7 +20,9 @@ from prefect.states import Crashed
 
 _MESSAGE = "the process of this run is gone; Retry continues where it stopped"
 _GOING_ON = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    type=FlowRunFilterStateType(
+        any_=[StateType.RUNNING, StateType.PENDING, StateType.PAUSED, StateType.CANCELLING]
+    )
 )
 
 

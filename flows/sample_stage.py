@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,7 @@ from prefect.futures import PrefectFuture
 
 from flows.estimates import show_estimate
 from flows.progress import stage_progress
+from flows.slots import sandbox_slot
 from sandbox import Rechecker, Runner, open_sandbox
 from tasks.ask import DrawRule, EnvironmentReader, Sample, asked_row
 from tasks.ask import ask_shard as ask_rows
@@ -222,17 +223,18 @@ def check_part(
     stages: Stages, box: Runner | None, references: dict[str, str | None], part: str
 ) -> float:
     """Run a shard's programs, parse its answers, compare with references; returns the seconds."""
-    start = time.monotonic()
-    check_shard(
-        stages.warehouse,
-        stages.environment,
-        box,
-        references,
-        run=stages.run,
-        round=stages.number,
-        part=part,
-    )
-    return time.monotonic() - start
+    with sandbox_slot() if box else nullcontext():
+        start = time.monotonic()
+        check_shard(
+            stages.warehouse,
+            stages.environment,
+            box,
+            references,
+            run=stages.run,
+            round=stages.number,
+            part=part,
+        )
+        return time.monotonic() - start
 
 
 @task(name="seal shards", task_run_name="seal {parts[0]}", cache_policy=NO_CACHE)

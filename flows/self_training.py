@@ -6,13 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
-from prefect import Flow, flow
+from prefect import Flow, State, flow
 from prefect.runtime import flow_run
+from prefect.states import Completed
 from pydantic import ValidationError
 
 from flows.artifacts import publish_artifacts
 from flows.errors import RunConflictError
+from flows.nightly import lateness
 from flows.preflight import check_plan, read_selections
 from flows.progress import say
 from flows.recipes import RECIPES, find_recipe
@@ -55,8 +58,10 @@ def loop_flow(recipe: Recipe, name: str) -> Flow[..., LoopResult]:
     """
     default = recipe.config()
 
-    def self_training(config: RecipeConfig = default, loop: LoopSpec = LoopSpec()) -> LoopResult:
-        return run_loop(name, config, loop)
+    def self_training(
+        config: RecipeConfig = default, loop: LoopSpec = LoopSpec()
+    ) -> LoopResult | State[Any]:
+        return run_unless_late(name, config, loop)
 
     self_training.__annotations__["config"] = recipe.config
     self_training.__doc__ = (
@@ -68,7 +73,9 @@ def loop_flow(recipe: Recipe, name: str) -> Flow[..., LoopResult]:
     # A worker imports the flow by these names; see flows.deployments.
     self_training.__module__ = "flows.deployments"
     self_training.__name__ = self_training.__qualname__ = recipe.name
-    return flow(name="self_training", flow_run_name=_namer(recipe))(self_training)
+    made = flow(name="self_training", flow_run_name=_namer(recipe))(self_training)
+    # A flow that returns a state has no result: the caller never sees one.
+    return cast("Flow[..., LoopResult]", made)
 
 
 def _namer(recipe: Recipe) -> Callable[[], str]:
@@ -84,6 +91,14 @@ def _namer(recipe: Recipe) -> Callable[[], str]:
         return loop.run or default_run(recipe, config, loop.base_model)
 
     return name
+
+
+def run_unless_late(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult | State[Any]:
+    """`run_loop`, or the state of a scheduled flow run that comes too late to do anything."""
+    too_late = lateness(loop)
+    if too_late is not None:
+        return Completed(name="Skipped", message=too_late)
+    return run_loop(recipe, config, loop)
 
 
 def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
@@ -106,11 +121,14 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         check_same_settings(house, method, config, loop.base_model, run)
         note_other_sql(house, run)
         check_plan(method, config)
+        approval_h = loop.approval_h if loop.approval else None
         results: list[RoundResult] = []
         rejected, is_enough = 0, False
         decided = decided_rounds(house, run)
-        for number in range(loop.rounds + 1):
-            result = training_round(recipe, config, run, number, house.uri, loop.base_model)
+        for number in range(_total_rounds(house, run, loop) + 1):
+            result = training_round(
+                recipe, config, run, number, house.uri, loop.base_model, approval_h
+            )
             results.append(result)
             report = publish(house, run)
             rejected = rejected + 1 if result.verdict == "rejected" else 0
@@ -124,6 +142,13 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         assert promoted is not None  # round 0 is done
         _say_end(results[-1], promoted.id, rejected if is_enough else 0)
     return LoopResult(run, promoted.id, report, results)
+
+
+def _total_rounds(house: Warehouse, run: str, loop: LoopSpec) -> int:
+    if loop.more is None:
+        return loop.rounds
+    done = house.read("rounds", run=run, columns=["round"]).column("round").to_pylist()
+    return int(max(done, default=0)) + loop.more
 
 
 def default_run(recipe: Recipe, config: RecipeConfig, base_model: str) -> str:

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from flows.errors import ServerStartError
 from tasks.child_process import end_child, read_tail, start_child
 
+DEFAULT_PORT = 4200
 START_TIMEOUT_S = 180.0  # a first start migrates the database
 STOP_TIMEOUT_S = 10.0  # for recording the task runs that were handed in
 SERVED_BY = "SELFLOOM_SERVED_BY"  # environment variable with the process id of `selfloom ui`
@@ -66,6 +67,24 @@ def ensure_api() -> str:
     # Registered before Prefect's own threads are: at exit they hand in what they hold first.
     atexit.register(stack.close)
     return stack.enter_context(prefect_server("127.0.0.1", _free_port(), "private"))
+
+
+def running_api() -> str:
+    """The address of a Prefect server that is there: the configured one, or `selfloom ui` here.
+
+    Raises:
+        ServerStartError: None answers; says what to do.
+    """
+    configured = configured_api()
+    api_url = configured or f"http://127.0.0.1:{DEFAULT_PORT}/api"
+    if not is_up(api_url):
+        raise ServerStartError(
+            f"no Prefect server answers at {api_url}; start `selfloom ui`, or set PREFECT_API_URL "
+            "to the address of yours"
+        )
+    if configured is None:
+        _use(api_url)
+    return api_url
 
 
 def configured_api() -> str | None:
@@ -188,7 +207,9 @@ def run_ui(host: str, port: int) -> None:
 def _serve(api_url: str) -> None:
     os.environ[SERVED_BY] = str(os.getpid())
     from flows.deployments import serve_all
+    from flows.slots import make_limits
 
+    make_limits()
     print(f"Prefect UI: {api_url.removesuffix('/api')}  (Ctrl-C stops it)", flush=True)
     serve_all()
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.approval import Approval, ask_for_approval
 from flows.estimates import show_comparison
 from flows.evaluation import evaluate_model, judge_candidate
+from flows.events import emit_round_event
 from flows.monitor_stage import (
     correct_later_rounds,
     ending_of,
@@ -22,6 +25,7 @@ from flows.monitor_stage import (
 from flows.progress import say, stage_progress
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
+from flows.slots import device_slot
 from flows.stages import ONE_AFTER_ANOTHER, Stages
 from storage import Warehouse, content_id
 from tasks.data_mix import FrozenTable, TrainingTable, freeze_mix
@@ -65,6 +69,7 @@ def training_round(
     number: int,
     warehouse: str,
     base_model: str,
+    approval_h: float | None = None,
 ) -> RoundResult:
     """Run one round of a run; what is done already is not done again.
 
@@ -75,17 +80,19 @@ def training_round(
         number: Number of the round; 0 measures the base model.
         warehouse: Folder of the warehouse.
         base_model: Model of round 0, as `resolve_model` takes it.
+        approval_h: Hours to wait for a person's word on a promotion; none is asked for without.
     """
     house = Warehouse.open(warehouse)
     finished = read_result(house, run, number)
     if finished is not None:
         return finished
     stages = _open_stages(house, recipe, config, run, number, base_model)
-    with stages.engines:
+    with stages.engines, ExitStack() as device:
+        device.enter_context(device_slot())
         if number == 0:
             _measure_base(stages)
         else:
-            _run_round(stages)
+            _run_round(stages, device, approval_h)
     house.refresh_catalog()
     result = read_result(house, run, number)
     assert result is not None
@@ -135,7 +142,7 @@ def _measure_base(stages: Stages) -> None:
         say(f"{stages.run} round 0: {found.reason}")
 
 
-def _run_round(stages: Stages) -> None:
+def _run_round(stages: Stages, device: ExitStack, approval_h: float | None) -> None:
     say(f"{stages.run} round {stages.number}: {stages.recipe.name} from {stages.incumbent.id}")
     table = stages.recipe.compose(stages, stages.config)
     metrics, findings = watch(stages)
@@ -167,11 +174,32 @@ def _run_round(stages: Stages) -> None:
         write_model(stages, candidate, "rejected", frozen, measured)
         _end_early(stages, findings, candidate, kept, decision.reasons)
         return
-    changes = correct_later_rounds(stages, findings, is_rejected=not decision.promote)
-    lines = [*decision.reasons, *changes]
-    write_model(stages, candidate, decision.verdict, frozen, measured)
-    write_round(stages, candidate, decision.verdict, lines, findings, kept)
-    show(stages, decision.verdict, _headline(decision), [*lines, *map(str, findings)])
+    verdict, reasons = decision.verdict, decision.reasons
+    if decision.promote and approval_h is not None:
+        stages.engines.close()
+        device.close()  # nothing is held while a person thinks
+        approval = _ask(stages, candidate, decision, approval_h)
+        verdict = "promoted" if approval.decision == "promote" else "rejected"
+        reasons = [approval.sentence(), *reasons]
+        kept |= {"approval": asdict(approval)}
+    changes = correct_later_rounds(stages, findings, is_rejected=verdict == "rejected")
+    lines = [*reasons, *changes]
+    write_model(stages, candidate, verdict, frozen, measured)
+    write_round(stages, candidate, verdict, lines, findings, kept)
+    show(stages, verdict, _headline(decision), [*lines, *map(str, findings)])
+
+
+def _ask(stages: Stages, candidate: ModelRef, decision: GateDecision, hours: float) -> Approval:
+    """Wait for a person's word."""
+    headline = _headline(decision)
+    line = (
+        f"{stages.run} round {stages.number}: the gate would promote {candidate.id}. {headline} "
+        "Waiting for approval: Resume on the page of this round's run"
+    )
+    say(line)
+    emit_round_event("waiting", stages.run, stages.number, line, reasons=decision.reasons)
+    with stages.clock("approval"):
+        return ask_for_approval(candidate.id, headline, decision.reasons, hours)
 
 
 def _end_early(
@@ -355,7 +383,9 @@ def _counts(stages: Stages) -> dict[str, int]:
 
 def show(stages: Stages, verdict: str, headline: str, lines: list[str]) -> None:
     """Say how the round ended, in the terminal and as an artifact."""
-    say(f"{stages.run} round {stages.number}: {verdict}. {headline}")
+    line = f"{stages.run} round {stages.number}: {verdict}. {headline}"
+    say(line)
+    emit_round_event(verdict, stages.run, stages.number, line, reasons=lines)
     text = f"# {stages.run} round {stages.number}: {verdict}\n\n{headline}\n\n"
     create_markdown_artifact(
         text + "\n".join(f"- {line}" for line in lines), key="gate", description="Gate and monitors"

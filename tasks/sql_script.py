@@ -188,7 +188,16 @@ def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.Duc
         ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
         allowed = max(1, int(memory_gib * THREADS_PER_GIB))
         connection.execute(f"SET threads = {min(threads, allowed)}")
+    confine(connection, f"{warehouse.uri}/tables", f"{warehouse.uri}/pending")
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, *folders: str) -> None:
+    """Let SQL, which may be the user's or a stranger's, reach these folders and nothing else."""
+    listed = ", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)
+    connection.execute(f"SET allowed_directories = [{listed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def hide_references(connection: duckdb.DuckDBPyConnection) -> None:

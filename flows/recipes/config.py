@@ -324,6 +324,12 @@ class LoopSpec(Settings):
 
     run: str = Field(default="", description="Name of the run; empty: recipe and settings' hash.")
     rounds: int = Field(default=3, ge=1, le=1000, description="Rounds in total.")
+    more: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Rounds beyond those that are done, in place of a total; for schedules.",
+    )
     base_model: str = Field(
         default="seed:programs",
         description="Model to start from: seed:programs, seed:copy, seed:skills, a folder, a model "
@@ -336,4 +342,18 @@ class LoopSpec(Settings):
     )
     patience: int = Field(
         default=2, ge=1, description="Rejected rounds in a row after which the loop ends."
+    )
+    approval: bool = Field(
+        default=False,
+        description="Wait for a person before a model is promoted: Resume on the page of the "
+        "round's run asks whether to promote or refuse it.",
+    )
+    approval_h: float = Field(
+        default=72.0, gt=0, le=8760, description="Hours to wait for approval; then the run fails."
+    )
+    max_late_min: float | None = Field(
+        default=None,
+        ge=0,
+        description="Minutes after which a scheduled run that could not start in time does "
+        "nothing; empty: it starts however late.",
     )

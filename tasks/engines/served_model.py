@@ -60,9 +60,11 @@ class ServedModel:
         device = options["device"]
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=options["dtype"], local_files_only=True
+            path, dtype=options["dtype"], local_files_only=True, trust_remote_code=False
         )
         return cls(
             model.to(device), tokenizer, options["rows_per_batch"], options["tokens_per_batch"]

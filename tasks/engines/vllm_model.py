@@ -71,7 +71,9 @@ class VllmModel:
             path: The model folder.
             options: The fields of `VllmOptions`.
         """
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         arguments = engine_arguments(path, options)
         if options["data_parallel_size"] > 1:
             engine = EngineCopies(arguments)

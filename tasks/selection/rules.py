@@ -9,7 +9,7 @@ import duckdb
 from storage import TABLES
 from tasks.errors import DataFormatError
 from tasks.selection.plans import SCRIPTS, Plan, Selection, plan_filters, plan_selections
-from tasks.sql_script import SqlScript, hide_references
+from tasks.sql_script import SqlScript, confine, hide_references
 
 _TYPES = {"sample": ("UBIGINT",), "side": ("VARCHAR",), "reason": ("VARCHAR",)}
 _NUMBERS = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
@@ -46,6 +46,7 @@ def check_selections(
             connection.register("empty", schema.empty_table())
             connection.execute(f"CREATE TABLE {table} AS FROM empty")
             connection.unregister("empty")
+        confine(connection)
         place: dict[str, object] = {"run": "check", "round": 0, "seed": 0}
         find_candidates(connection, place, allow_references)
         for plan in drops:
@@ -53,6 +54,15 @@ def check_selections(
         for plan in plans:
             run_rule(connection, plan, place)
     return [plan.table for plan in plans]
+
+
+# The fault of the SQL, not of the machine or the rows.
+_REFUSED = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+)
 
 
 def find_candidates(
@@ -139,7 +149,7 @@ def _execute(
 ) -> None:
     try:
         connection.execute(script.bind(connection, given))
-    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+    except _REFUSED as error:
         raise DataFormatError(f"selection {plan.name!r} ({plan.path}) can't run: {error}") from None
 
 

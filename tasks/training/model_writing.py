@@ -42,7 +42,9 @@ def write_model(
         model = model.merge_and_unload()
     _save(model, job.start_from, folder)
     # A fresh one: trainers change the tokenizer that they are given.
-    AutoTokenizer.from_pretrained(job.start_from, local_files_only=True).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(
+        job.start_from, local_files_only=True, trust_remote_code=False
+    ).save_pretrained(folder)
     card = {
         "weight_hash": weight_hash(folder),
         **job.identity(),
@@ -55,7 +57,7 @@ def write_model(
 
 def _save(model: PreTrainedModel, start_from: str, folder: Path) -> None:
     """Weights and configs, without what the trainer changed in the configs."""
-    config = AutoConfig.from_pretrained(start_from, local_files_only=True)
+    config = AutoConfig.from_pretrained(start_from, local_files_only=True, trust_remote_code=False)
     if config.dtype is not None:
         model = model.to(config.dtype)
     model.save_pretrained(folder)

@@ -86,7 +86,9 @@ def build_trainer(job: TrainingJob, report: Report) -> AnyTrainer:
             f"the rows of {job.data_files} have hash {rows.data_hash}, expected {job.data_hash}; "
             "they changed while training was being started"
         )
-    tokenizer = AutoTokenizer.from_pretrained(job.start_from, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        job.start_from, local_files_only=True, trust_remote_code=False
+    )
     positions = needed_rows(rows.num_rows, spec)
     total = planned_steps(rows.num_rows, spec)
     trainer = BUILDERS[spec.method](job, rows, positions, total, tokenizer)
@@ -293,7 +295,7 @@ def _dataset(rows: list[dict[str, Any]], spec: TrainingSpec) -> Dataset:
 def _load(path: str) -> PreTrainedModel:
     """A model in single precision, from disk only."""
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        path, dtype=torch.float32, local_files_only=True
+        path, dtype=torch.float32, local_files_only=True, trust_remote_code=False
     )
     return model
 

@@ -53,7 +53,8 @@ def selfloom(
     for module in (launch, server):
         monkeypatch.setattr(module, "ensure_api", refuse)
     # A server that an earlier test of this process started is not one of the user's settings.
-    monkeypatch.setattr(server, "configured_api", lambda: None)
+    for module in (launch, server):
+        monkeypatch.setattr(module, "configured_api", lambda: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     before = dict(os.environ)
@@ -90,6 +91,7 @@ def test_the_help_lists_every_verb_and_fits_100_columns(selfloom: Selfloom) -> N
         assert re.search(rf"^│ {verb} ", ended.out, re.MULTILINE)
     expected = {"demo", "run", "bootstrap", "evaluate", "import-samples", "sql", "report"}
     expected |= {"diff", "export", "promote", "rollback", "compare", "gc", "verify"}
+    expected |= {"schedule", "notify"}
     assert set(VERBS) == expected | {"ui"} and set(COMMANDS) == {*VERBS, "recipes", "sandbox"}
     assert max(map(len, ended.out.splitlines())) <= 100
 
@@ -141,6 +143,7 @@ RUNS_THAT_ARE_REFUSED: dict[str, tuple[list[str], str]] = {
     "seed model": (["lmsi", "--base-model", "seed:larger"], "seed model 'larger': there are"),
     "model": (["lmsi", "--base-model", "nowhere"], "model 'nowhere' is neither a folder nor"),
     "promoted": (["lmsi", "--base-model", "promoted:x"], "run 'x' has no promoted model"),
+    "approval": (["lmsi", "--approval"], "approval: nobody could answer"),
     "run": (["lmsi", "--run", "a/b"], "run 'a/b': expected 1 to 100 letters"),
     "sandbox": (["lmsi", "--set", "sandbox.backend=jail"], "backend='jail'; expected one of"),
     "problems": (

@@ -70,6 +70,11 @@ def check(recipe: str, **selection: Any) -> None:
 
 
 BROKEN = [
+    (
+        ("length(s.text)", "length((SELECT content FROM read_text('/etc/hostname')))"),
+        DataFormatError,
+        "disabled by configuration",
+    ),
     (("s.text", "s.texts"), DataFormatError, 'column named "texts"|"texts" not found'),
     (("1.0::DOUBLE AS weight,", ""), DataFormatError, "judged has no column 'weight'; it needs"),
     (("c.sample,", "c.sample_id AS sample,"), DataFormatError, "'sample' .* VARCHAR; expected UBI"),

@@ -45,7 +45,9 @@ class Scorer:
         """Load the tokenizer."""
         from transformers import AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(model_path, local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            model_path, local_files_only=True, trust_remote_code=False
+        )
         self._transport, self._dialect, self._budget = transport, dialect, budget
 
     def encode(self, pairs: Sequence[tuple[Messages, str]]) -> list[Pair]:

@@ -99,3 +99,18 @@ def test_an_adapter_of_another_kind_is_refused(tmp_path):
     (adapter / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
     with pytest.raises(ModelFolderError, match="only 'LORA'"):
         read_adapter_config(adapter)
+
+
+def test_code_in_a_model_folder_is_refused_and_never_run(tiny_llama: Path, tmp_path: Path) -> None:
+    from tasks.engines.served_model import ServedModel
+
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "model"))
+    marker = tmp_path / "it ran"
+    (folder / "own.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Own: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    options = {"num_threads": 1, "device": "cpu", "dtype": "float32"}
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        ServedModel.load(str(folder), options)
+    assert not marker.exists()

@@ -94,3 +94,20 @@ def test_a_limit_is_halved_once_per_window_and_grows_by_one_per_window() -> None
     assert endpoint.room(time.monotonic()) == 1
     endpoint.balked(time.monotonic(), pause_s=50)
     assert endpoint.room(time.monotonic()) == 0 < endpoint.room(time.monotonic() + 51)
+
+
+def test_a_key_is_in_no_file_of_the_warehouse(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NULL_KEY", "s3cret-key")
+    house = Warehouse.open(tmp_path / "w")
+    models = [{"id": "tiny", "root": str(tiny_llama)}]
+    with null_server(models=models, key="s3cret-key") as server:
+        options = {"base_urls": server.url, "api_key_env": "NULL_KEY"}
+        with open_engine("openai", tiny_llama, options) as engine:
+            sample_shard(house, engine, make_problems(3), SPEC, KEY, seed=7, part="p")
+    rows = house.read("samples", run="r", round=1, part="p").to_pylist()
+    assert len(rows) == 12 and {row["status"] for row in rows} == {"ok"}
+    assert "s3cret" not in repr(rows)
+    files = [path for path in house.root.rglob("*") if path.is_file()]
+    assert files and not [path for path in files if b"s3cret" in path.read_bytes()]

@@ -1,0 +1,230 @@
+"""Prefect's page in a real Chromium on a real server: forms, a password, and what a person does."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Page
+
+from flows.recipes import RECIPES
+from storage import Warehouse
+from tests.flows.browser import choose, chromium_page, fill, fill_run, log_in, submit, tick
+from tests.flows.test_server import (
+    RUN_UI,
+    call,
+    descendants,
+    free_port,
+    is_alive,
+    read_until,
+    start_process,
+    wait_until,
+)
+
+pytestmark = pytest.mark.prefect
+
+PASSWORD = "ada:a-pass-word"
+VARIABLES = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD, "PREFECT_API_AUTH_STRING": PASSWORD}
+
+
+class Served(NamedTuple):
+    """A `selfloom ui` that is up: where, and its folder."""
+
+    root: str
+    folder: Path
+
+    def get(self, path: str) -> Any:
+        status, content = call(f"{self.root}/api{path}", password=PASSWORD)
+        assert status == 200, content
+        return content
+
+    def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        return call(f"{self.root}/api{path}", body, PASSWORD)
+
+    def runs(self) -> dict[str, str]:
+        """The state of every flow run by its name."""
+        return {run["name"]: run["state_type"] for run in self.post("/flow_runs/filter", {})[1]}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One `selfloom ui` with a password; in the end Ctrl-C has to end all of it."""
+    folder = tmp_path_factory.mktemp("page")
+    port = str(free_port())
+    with start_process(folder, RUN_UI, "ui", "--port", port, **VARIABLES) as process:
+        assert f"Prefect UI: http://127.0.0.1:{port}" in read_until(process, "being served")
+        yield Served(f"http://127.0.0.1:{port}", folder)
+        family = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        process.wait()
+        assert process.returncode == 0
+        told = process.stdout.read() if process.stdout else ""
+        assert "stopped" in told and PASSWORD not in told
+        wait_until(lambda: not any(map(is_alive, family)), "something outlived the page")
+
+
+def test_bad_values_and_a_missing_password_are_refused(served: Served) -> None:
+    assert call(f"{served.root}/api/deployments/filter", {})[0] == 401
+    assert call(f"{served.root}/api/deployments/filter", {}, "ada:guess")[0] == 401
+    _, deployments = served.post("/deployments/filter", {})
+    names = {deployment["name"]: deployment["id"] for deployment in deployments}
+    assert names.keys() == {*RECIPES, "any_recipe", "evaluate_flow"}
+    bad_values: list[dict[str, Any]] = [
+        {"config": {"prompts": {"num": "soon"}}},
+        {"config": {"nothing": 1}},
+        {"config": {"environment": {"name": "gsm9k"}}},
+        {"loop": {"rounds": 0}},
+    ]
+    for parameters in bad_values:
+        create = f"/deployments/{names['scpo']}/create_flow_run"
+        assert served.post(create, {"parameters": parameters})[0] == 409
+    limits = served.post("/v2/concurrency_limits/filter", {})[1]
+    assert {"selfloom-device", "selfloom-sandbox"} <= {limit["name"] for limit in limits}
+
+
+def test_a_run_is_filled_in_and_submitted_on_the_page(served: Served) -> None:
+    any_recipe = served.get("/deployments/name/self_training/any_recipe")["id"]
+    url = f"{served.root}/deployments/deployment/{any_recipe}/run"
+    with chromium_page() as page:
+        log_in(page, url, PASSWORD)
+        fill_run(page, "scpo", "word_problems", {"sampling.nn": 4})
+        fill(page, "Run", "typo")
+        fill(page, "Rounds", 2)
+        tick(page, "Approval")
+        submit(page)
+        page.wait_for_url(re.compile("tab=Runs"))
+    _, (run,) = served.post("/flow_runs/filter", {})
+    assert run["parameters"]["recipe"] == "scpo"
+    assert run["parameters"]["environment"] == "word_problems"
+    assert run["parameters"]["settings"] == {"sampling.nn": 4}
+    loop = run["parameters"]["loop"]
+    assert (loop["run"], loop["rounds"], loop["approval"]) == ("typo", 2, True)
+
+
+SMALL = {
+    "prompts.num": 16,
+    "prompts.difficulties": [1, 2],
+    "sampling.n": 4,
+    "sampling.temperature": 1.0,
+    "sampling.max_new_tokens": 48,
+    "evaluation.num": 12,
+    "evaluation.difficulties": [1, 2],
+    "evaluation.num_samples": 0,
+    "training.learning_rate": 1e-4,
+    "training.steps": 3,
+    "training.batch_size": 8,
+    "training.max_length": 192,
+    "gate.alpha": 1.0,
+    "gate.min_gain": -1.0,
+    "gate.min_problems": 1,
+    "gate.non_inferiority": "off",
+    "monitors.min_training_rows": 1,
+    "monitors.min_prompts": 1000,
+    "monitors.stop_truncated_share": 1.0,
+    "monitors.stop_repeating_share": 1.0,
+    "monitors.min_newest_majority_share": 0.0,
+}
+
+
+def start_run(page: Page, served: Served, run: str, rounds: int, *, approval: bool) -> str:
+    """Start a run of star on the page; returns the id of its flow run."""
+    any_recipe = served.get("/deployments/name/self_training/any_recipe")["id"]
+    page.goto(f"{served.root}/deployments/deployment/{any_recipe}/run")
+    fill_run(page, "star", "word_problems", SMALL)
+    fill(page, "Run", run)
+    fill(page, "Rounds", rounds)
+    fill(page, "Warehouse", served.folder / "warehouse")
+    if approval:
+        tick(page, "Approval")
+    submit(page)
+    page.wait_for_url(re.compile("tab=Runs"))
+    _, found = served.post("/flow_runs/filter", {"sort": "START_TIME_DESC"})
+    (mine,) = [one for one in found if one["parameters"].get("loop", {}).get("run") == run]
+    return str(mine["id"])
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+@pytest.mark.timeout(1800)
+def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(served: Served) -> None:
+    with chromium_page() as page:
+        log_in(page, served.root, PASSWORD)
+        run = start_run(page, served, "asked", 1, approval=True)
+        waits = {"asked-round-1": "PAUSED"}
+        wait_until(lambda: waits.items() <= served.runs().items(), "nothing waits", patience_s=900)
+        _, found = served.post("/flow_runs/filter", {})
+        (paused,) = [one["id"] for one in found if one["name"] == "asked-round-1"]
+        page.goto(f"{served.root}/runs/flow-run/{paused}")
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_text("at least the required gain").wait_for()
+        choose(page, "Decision", "promote")
+        fill(page, "By", "Ada")
+        fill(page, "Reason", "it is better")
+        submit(page)
+        wait_for_end(served, run)
+        page.goto(f"{served.root}/artifacts/key/gate")
+        page.get_by_text("approved by Ada: it is better").first.wait_for()
+        page.goto(f"{served.root}/artifacts/key/rounds")
+        page.get_by_text("promoted").first.wait_for()
+    assert served.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
+    house = Warehouse.open(served.folder / "warehouse")
+    (row,) = house.read("rounds", run="asked", round=1).to_pylist()
+    assert row["gate_verdict"] == "promoted"
+    assert row["gate_reasons"][0] == "The promotion was approved by Ada: it is better"
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+@pytest.mark.timeout(1800)
+def test_a_run_is_cancelled_and_retried_on_the_page(served: Served) -> None:
+    with chromium_page() as page:
+        log_in(page, served.root, PASSWORD)
+        run = start_run(page, served, "broken-off", 1, approval=False)
+        is_drawing = {"broken-off-round-1": "RUNNING"}
+        wait_until(
+            lambda: is_drawing.items() <= served.runs().items(), "no round 1", patience_s=900
+        )
+        page.goto(f"{served.root}/runs/flow-run/{run}")
+        press_twice(page, "Cancel")
+        wait_for_end(served, run)
+        assert served.get(f"/flow_runs/{run}")["state_type"] == "CANCELLED"
+        wait_until(lambda: not workers_of(served), "an engine or a trainer outlived the run")
+        house = Warehouse.open(served.folder / "warehouse")
+        assert house.read("rounds", run="broken-off").column("round").to_pylist() == [0]
+        press_twice(page, "Retry")
+        wait_until(lambda: served.runs().get("broken-off-round-1") != "CANCELLED", "no retry")
+        wait_for_end(served, run)
+    assert served.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
+    assert house.read("rounds", run="broken-off").column("round").to_pylist() == [0, 1]
+
+
+def wait_for_end(served: Served, run: str) -> None:
+    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    wait_until(
+        lambda: served.get(f"/flow_runs/{run}")["state_type"] in ended,
+        "the run does not end",
+        patience_s=900,
+    )
+
+
+def press_twice(page: Page, name: str) -> None:
+    """Press a button of the page, and the one of the same name that asks whether it is meant."""
+    page.get_by_role("button", name=name, exact=True).first.click()
+    page.locator(".p-modal").get_by_role("button", name=name).last.click()
+
+
+def workers_of(served: Served) -> list[str]:
+    """Engines and trainers that work in the warehouse."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            mine = str(served.folder / "prefect").encode() in path.read_bytes()
+            command = path.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if mine and b"worker" in command:
+            found.append(command.decode())
+    return found
