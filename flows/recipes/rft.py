@@ -61,9 +61,12 @@ class RFT(RecipeConfig):
 def compose(stages: Stages, config: RFT) -> TrainingTable:
     """Sample every model, check, find the ways, keep one right solution of each."""
     stages.sample(config.prompts, config.sampling)
+    asked = {stages.incumbent.weight_hash}  # the same weights would say the same again
     for number, name in enumerate(config.models):
         own = stages.model(name)
-        stages.sample(config.prompts, config.sampling, model=own, name=f"pool-{number}")
+        if own.weight_hash not in asked:
+            asked.add(own.weight_hash)
+            stages.sample(config.prompts, config.sampling, model=own, name=f"pool-{number}")
     if config.with_solutions:
         stages.labelled(config.prompts)
     stages.vote()

@@ -32,14 +32,14 @@ def test_star(run_two_rounds: RunTwoRounds) -> None:
     assert not hinted  # only problems that failed were asked again
 
 
-def test_rft_with_a_pool(run_two_rounds: RunTwoRounds) -> None:
-    house = run_two_rounds("rft", tables=ALL, models=["seed:skills"], sampling={"n": 3})
+def test_rft(run_two_rounds: RunTwoRounds) -> None:
+    house = run_two_rounds("rft", tables=ALL, sampling={"n": 6})
     drawn = query(
         house,
         "SELECT policy_id, count(DISTINCT weight_hash) AS hashes, count(*) AS n FROM samples "
         "WHERE purpose <> 'evaluate' AND round = 1 GROUP BY ALL ORDER BY policy_id",
     )
-    assert [(row["hashes"], row["n"]) for row in drawn] == [(1, 16), (1, 48), (1, 48)]
+    assert [(row["hashes"], row["n"]) for row in drawn] == [(1, 16), (1, 96)]
     used = query(
         house,
         "SELECT e.prompt_id, s.policy_id, w.label AS way, r.value FROM examples AS e "
