@@ -211,9 +211,10 @@ def wait_for_end(served: Served, run: str) -> None:
 
 
 def press_twice(page: Page, name: str) -> None:
-    """Press a button of the page, and the one of the same name that asks whether it is meant."""
+    """Press a button of the page, and the one that asks whether it is meant."""
     page.get_by_role("button", name=name, exact=True).first.click()
-    page.locator(".p-modal").get_by_role("button", name=name).last.click()
+    meant = re.compile(f"Confirm|{name}")
+    page.locator(".p-modal__footer").get_by_role("button", name=meant).click()
 
 
 def workers_of(served: Served) -> list[str]:
