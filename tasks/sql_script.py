@@ -174,13 +174,16 @@ def check_names(given: Mapping[str, object], *scripts: SqlScript) -> None:
         )
 
 
-def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    warehouse: Warehouse, memory_gib: float | None = None, folder: Path | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection for work over whole rounds.
 
     Args:
         warehouse: What it is to read.
         memory_gib: Memory that DuckDB may use before it spills to disk; None for its default of
             80% of the machine's.
+        folder: One more folder that SQL may read and write, beside the warehouse's tables.
     """
     connection = warehouse.connect()
     if memory_gib is not None:
@@ -188,7 +191,8 @@ def connect(warehouse: Warehouse, memory_gib: float | None = None) -> duckdb.Duc
         ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
         allowed = max(1, int(memory_gib * THREADS_PER_GIB))
         connection.execute(f"SET threads = {min(threads, allowed)}")
-    confine(connection, f"{warehouse.uri}/tables", f"{warehouse.uri}/pending")
+    tables = f"{warehouse.uri}/tables", f"{warehouse.uri}/pending"
+    confine(connection, *tables, *([] if folder is None else [str(folder)]))
     return connection
 
 

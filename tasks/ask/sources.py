@@ -136,7 +136,7 @@ class RowSource:
             DataFormatError: If the query can't run, lacks `prompt_id`, or gives a row twice.
         """
         self._over = over
-        self._connection = connect(warehouse, memory_gib)
+        self._connection = connect(warehouse, memory_gib, None if keep is None else keep.parent)
         try:
             if not allow_references:
                 hide_references(self._connection)
