@@ -70,6 +70,7 @@ def test_a_correction_without_a_setting_is_refused() -> None:
         check_plan(find_recipe("rest_em"), config)
 
 
+@pytest.mark.slow
 @pytest.mark.prefect
 @pytest.mark.sandbox
 def test_a_loop_follows_its_corrections(run_tiny: RunTiny) -> None:

@@ -60,6 +60,7 @@ def test_models_are_compared_by_what_was_recorded(promoted: TinyLoop) -> None:
     assert "tiny-r1 against tiny-base" in table.stdout and "word_problems" in table.stdout
 
 
+@pytest.mark.slow
 def test_a_decision_by_hand_is_what_the_loop_goes_on_from(
     promoted: TinyLoop, tmp_path: Path
 ) -> None:

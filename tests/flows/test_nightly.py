@@ -47,6 +47,7 @@ def test_a_schedule_replaces_the_runs_earlier_one_and_survives_serving_again(
     assert read_schedules() == []
 
 
+@pytest.mark.slow
 @pytest.mark.prefect
 @pytest.mark.sandbox
 def test_a_night_adds_to_the_rounds_that_are_done(

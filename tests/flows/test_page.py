@@ -24,7 +24,7 @@ from tests.flows.test_server import (
     wait_until,
 )
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.slow, pytest.mark.prefect]
 
 PASSWORD = "ada:a-pass-word"
 VARIABLES = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD, "PREFECT_API_AUTH_STRING": PASSWORD}

@@ -68,7 +68,8 @@ def test_other_settings_under_the_same_name_are_refused_by_field(
     promoted: TinyLoop, changes: dict[str, object], named: str
 ) -> None:
     before = stamps(promoted.house.root)
-    config = tiny_config("rest_em", **changes)
+    evaluation = promoted.config.evaluation.model_dump()
+    config = tiny_config("rest_em", evaluation=evaluation, **changes)
     with pytest.raises(RunConflictError, match=rf"\({named}\).*choose another name with --run"):
         run_loop("rest_em", config, promoted.loop)
     assert stamps(promoted.house.root) == before

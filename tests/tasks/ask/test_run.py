@@ -258,7 +258,7 @@ def inline(content: str) -> Template:
         ("SELECT 1 AS x", DataFormatError, "no prompt_id; their columns are x"),
         ("SELECT id AS prompt_id, y FROM prompts", DataFormatError, "can't run: .*y"),
         ("SELECT 'p' AS prompt_id FROM prompts", DataFormatError, "1 rows come more than once"),
-        ("everything", UnknownNameError, "there are answers"),
+        ("everything", UnknownNameError, "there are agent_prompts, answers"),
     ],
 )
 def test_a_query_that_gives_no_rows_to_ask_about_says_so(
