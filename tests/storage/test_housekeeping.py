@@ -10,23 +10,11 @@ import pytest
 
 from storage import Warehouse
 from storage.housekeeping import delete_garbage, find_garbage
+from tests.storage.conftest import valid_row
 
 
 def record_round(w: Warehouse, number: int) -> None:
-    row: dict[str, object] = {
-        "id": f"round-{number}",
-        "parent_model_id": "r-base",
-        "recipe": "lmsi",
-        "recipe_hash": "h",
-        "config": {},
-        "counts": {},
-        "metrics": {},
-        "seconds": {},
-        "tokens": {},
-        "gate_verdict": "none",
-        "gate_reasons": [],
-        "monitor_findings": [],
-    }
+    row = valid_row("rounds", f"round-{number}", parent_model_id="r-base")
     w.write("rounds", [row], run="r", round=number, part="round")
 
 
@@ -40,27 +28,9 @@ def put(path: Path, text: str = "x") -> Path:
 def house(tmp_path: Path) -> Warehouse:
     """A run `r` with a finished round 1 and an unfinished round 2."""
     w = Warehouse.open(tmp_path / "w")
-    prompt: dict[str, object] = {
-        "id": "p",
-        "environment": "copy",
-        "messages": [{"role": "user", "content": "p"}],
-        "source": "seed",
-        "parent_ids": [],
-        "split": "train",
-        "metadata": {},
-    }
-    w.write("prompts", [prompt], run="r", round=0, part="heldout")
-    model: dict[str, object] = {
-        "id": "r-r1",
-        "recipe": "lmsi",
-        "recipe_hash": "h",
-        "snapshot_hash": "used",
-        "path": "models/r-r1",
-        "weight_hash": "w",
-        "status": "rejected",
-        "metrics": {},
-    }
-    w.write("models", [model], run="r", round=1, part="model")
+    w.write("prompts", [valid_row("prompts", "p")], run="r", round=0, part="heldout")
+    facts = {"path": "models/r-r1", "snapshot_hash": "used", "status": "rejected"}
+    w.write("models", [valid_row("models", "r-r1", **facts)], run="r", round=1, part="model")
     record_round(w, 1)
     return w
 

@@ -8,35 +8,18 @@ import pytest
 
 from storage import Warehouse
 from storage.verify import Problem, check_tables
+from tests.storage.conftest import valid_row
 
 
 def vote(prompt_id: str, number: int) -> dict[str, object]:
-    return {
-        "id": f"vote-{prompt_id}-{number}",
-        "prompt_id": prompt_id,
-        "answer": "1",
-        "count": 1,
-        "weight": 1.0,
-        "share": 1.0,
-        "rank": 1,
-        "num_samples": 1,
-    }
+    return valid_row("votes", f"vote-{prompt_id}-{number}", prompt_id=prompt_id)
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Warehouse:
     """A prompt and its votes in two sealed shards."""
     w = Warehouse.open(tmp_path / "w")
-    prompt: dict[str, object] = {
-        "id": "p",
-        "environment": "copy",
-        "messages": [{"role": "user", "content": "p"}],
-        "source": "seed",
-        "parent_ids": [],
-        "split": "train",
-        "metadata": {},
-    }
-    w.write("prompts", [prompt], run="r", round=1, part="train")
+    w.write("prompts", [valid_row("prompts", "p")], run="r", round=1, part="train")
     for number in range(2):
         part = f"vote-{number:04d}"
         w.write_shard("votes", [vote("p", number)], run="r", round=1, part=part)
@@ -91,16 +74,6 @@ def test_repeated_ids_and_orphans_are_named(house: Warehouse) -> None:
 
 
 def test_lists_of_ids_are_followed(house: Warehouse) -> None:
-    message = [{"role": "user", "content": "p"}]
-    row: dict[str, object] = {
-        "id": "e",
-        "prompt_id": "p",
-        "prompt": message,
-        "completion": message,
-        "sample_ids": ["s"],
-        "score_ids": [],
-        "vote_ids": ["vote-p-1"],
-        "weight": 1.0,
-    }
+    row = valid_row("examples", "e", prompt_id="p", sample_ids=["s"], vote_ids=["vote-p-1"])
     house.write("examples", pa.Table.from_pylist([row]), run="r", round=1, part="select")
     assert [problem.where for problem in problems(house)] == ["examples.sample_ids"]
