@@ -59,7 +59,7 @@ def add_schedule(recipe: str, config: RecipeConfig, loop: LoopSpec, cron: str, z
     parameters = {"config": config.model_dump(mode="json"), "loop": loop.model_dump(mode="json")}
     with get_client(sync_client=True) as client:
         deployment = _find(client, recipe)
-        remove_schedule(recipe, loop.run)
+        _remove(client, deployment, loop.run)
         created = DeploymentScheduleCreate(schedule=schedule, parameters=parameters, slug=loop.run)
         client.create_deployment_schedules(deployment.id, [created])
 
@@ -71,11 +71,7 @@ def remove_schedule(recipe: str, run: str) -> bool:
         SettingError: Nothing serves the recipe.
     """
     with get_client(sync_client=True) as client:
-        deployment = _find(client, recipe)
-        found = [one for one in deployment.schedules if one.slug == run]
-        for one in found:
-            client.delete_deployment_schedule(deployment.id, one.id)
-    return bool(found)
+        return _remove(client, _find(client, recipe), run)
 
 
 def read_schedules() -> list[Night]:
@@ -105,6 +101,13 @@ def lateness(loop: LoopSpec) -> str | None:
         f"was due {late_min:.0f} minutes ago, when nothing served; it is not caught up "
         f"(loop.max_late_min={loop.max_late_min:g})"
     )
+
+
+def _remove(client: SyncPrefectClient, deployment: DeploymentResponse, run: str) -> bool:
+    found = [one for one in deployment.schedules if one.slug == run]
+    for one in found:
+        client.delete_deployment_schedule(deployment.id, one.id)
+    return bool(found)
 
 
 def _find(client: SyncPrefectClient, recipe: str) -> DeploymentResponse:

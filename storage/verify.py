@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.partitions import Part
@@ -84,8 +85,10 @@ def _check_file(part: Part) -> Iterator[Problem]:
 
 
 def _num_elsewhere(batch: pa.RecordBatch, part: Part) -> int:
-    keys = zip(batch.column("run").to_pylist(), batch.column("round").to_pylist(), strict=True)
-    return sum(key != (part.run, part.round) for key in keys)
+    other_run = pc.not_equal(batch.column("run"), part.run)
+    other_round = pc.not_equal(batch.column("round"), part.round)
+    elsewhere = pc.or_(pc.fill_null(other_run, True), pc.fill_null(other_round, True))
+    return int(pc.sum(elsewhere).as_py() or 0)
 
 
 def _check_ids(con: duckdb.DuckDBPyConnection, table: str) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from tasks.sql_script import load_script
+from tasks.sql_script import load_script, measured_rows
 
 _METRICS = load_script(Path(__file__).parent / "sql" / "heldout_metrics.sql")
 
@@ -25,10 +25,5 @@ def heldout_metrics(
         run: The run that evaluated it.
         model_id: Its id.
     """
-    cursor = con.execute(_METRICS.bind(con, {"run": run, "model": model_id}))
-    names = [column[0] for column in cursor.description or []]
-    (row,) = cursor.fetchall()
-    found = dict(zip(names, row, strict=True))
-    # Parallel sums of floats differ in their last bits.
-    rounded = {k: float(f"{v:.9f}") if isinstance(v, float) else v for k, v in found.items()}
-    return rounded if rounded["num_problems"] else {}
+    (found,) = measured_rows(con, _METRICS, {"run": run, "model": model_id})
+    return found if found["num_problems"] else {}

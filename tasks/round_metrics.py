@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from tasks.sql_script import SqlScript, load_script
+from tasks.sql_script import load_script, measured_rows
 
 _SQL = Path(__file__).parent / "sql"
 _METRICS = load_script(_SQL / "round_metrics.sql")
@@ -176,28 +176,12 @@ def round_metrics(con: duckdb.DuckDBPyConnection, run: str, round: int) -> Round
         after it, held-out metrics, judges, rewards); counts are 0 for a round that wrote nothing.
     """
     parameters = {"run": run, "round": round}
-    (row,) = _rows(con, _METRICS, parameters)
+    (row,) = measured_rows(con, _METRICS, parameters)
     verdicts = dict(con.execute(_VERDICTS.bind(con, parameters)).fetchall())
-    solved = {str(one["k"]): one["value"] for one in _rows(con, _PASS_AT_K, parameters)}
-    yields = {str(one.pop("difficulty")): one for one in _rows(con, _YIELD, parameters)}
+    solved = {str(one["k"]): one["value"] for one in measured_rows(con, _PASS_AT_K, parameters)}
+    yields = {str(one.pop("difficulty")): one for one in measured_rows(con, _YIELD, parameters)}
     others = {"verdicts": verdicts, "pass_at_k": solved, "by_difficulty": yields}
     return RoundMetrics.from_dict(row | others)
-
-
-def _rows(
-    con: duckdb.DuckDBPyConnection, script: SqlScript, parameters: Mapping[str, object]
-) -> list[dict[str, Any]]:
-    cursor = con.execute(script.bind(con, parameters))
-    names = [column[0] for column in cursor.description or []]
-    # Parallel sums of floats differ in their last bits; the same rows have to give the same
-    # metrics.
-    return [
-        {
-            name: float(f"{value:.9f}") if isinstance(value, float) else value
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in cursor.fetchall()
-    ]
 
 
 def earlier_rounds(

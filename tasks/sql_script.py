@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -194,6 +195,28 @@ def connect(
     tables = f"{warehouse.uri}/tables", f"{warehouse.uri}/pending"
     confine(connection, *tables, *([] if folder is None else [str(folder)]))
     return connection
+
+
+def measured_rows(
+    connection: duckdb.DuckDBPyConnection, script: SqlScript, values: Mapping[str, object]
+) -> list[dict[str, Any]]:
+    """The rows of a script that measures, by column; the same tables give the same numbers.
+
+    Args:
+        connection: What it reads.
+        script: The script.
+        values: Its parameters and variables.
+    """
+    cursor = connection.execute(script.bind(connection, values))
+    names = [column[0] for column in cursor.description or []]
+    # Parallel sums of floats differ in their last bits.
+    return [
+        {
+            name: float(f"{value:.9f}") if isinstance(value, float) else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in cursor.fetchall()
+    ]
 
 
 def confine(connection: duckdb.DuckDBPyConnection, *folders: str) -> None:

@@ -13,6 +13,10 @@ from tasks.checks.function_tests import HiddenTests
 from tasks.checks.scoring import Answered
 
 Row = Mapping[str, object]
+SANDBOX_GONE = (
+    "the sandbox stopped and does not start again, so the rest of this shard was not run; "
+    "`selfloom sandbox doctor` says what is wrong, the same command continues"
+)
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -55,10 +59,7 @@ def execute_samples(
     jobs = [_job(sample, tests) for sample in written]
     for job, execution in zip(jobs, box.run(jobs), strict=True):
         if execution.verdict is Verdict.NOT_RUN and "sandbox_unavailable" in execution.flags:
-            raise SandboxUnavailableError(
-                "the sandbox stopped and does not start again, so the rest of this shard was not "
-                "run; `selfloom sandbox doctor` says what is wrong, the same command continues"
-            )
+            raise SandboxUnavailableError(SANDBOX_GONE)
         yield execution_row(execution, run, round) | {"feedback": feedback(job, execution)}
 
 

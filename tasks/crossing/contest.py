@@ -17,7 +17,7 @@ from sandbox import (
     Verdict,
     cross_execute,
 )
-from tasks.checks.execution import extract_program
+from tasks.checks.execution import SANDBOX_GONE, extract_program
 from tasks.checks.function_tests import HiddenTests
 from tasks.crossing.rank import Ranks, rank
 from tasks.crossing.spec import CrossSpec
@@ -241,7 +241,4 @@ def _times(outcome: Outcome, box: Runner, num: int) -> Iterator[tuple[int, Execu
 
 def _check_there(executions: Sequence[Execution | None]) -> None:
     if any(one is not None and "sandbox_unavailable" in one.flags for one in executions):
-        raise SandboxUnavailableError(
-            "the sandbox stopped and does not start again, so the rest of this shard was not "
-            "run; `selfloom sandbox doctor` says what is wrong, the same command continues"
-        )
+        raise SandboxUnavailableError(SANDBOX_GONE)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from storage import Warehouse
 from tasks.dedup.dedup import HELDOUT
 from tasks.evaluation.gate_spec import GateSpec
+from tasks.sql_script import connect
 
 _ANSWERS = ("completion", "chosen", "rejected")
 # What heldout.sql looks at: training rows as if they were prompts, beside the run's held-out ones.
@@ -65,7 +66,7 @@ def find_contamination(warehouse: Warehouse, run: str, path: Path, num_words: in
         13-gram overlap: Brown et al., GPT-3, arXiv 2005.14165, appendix C.
     """
     there = [name for name in _ANSWERS if name in pq.read_schema(path).names]
-    with warehouse.connect() as con:  # reads a file beside the tables, and no SQL of a user's
+    with connect(warehouse, folder=path.parent) as con:
         con.execute("SET VARIABLE run = $run", {"run": run})
         con.execute("SET VARIABLE round = 0")
         ((catalog,),) = con.execute("SELECT current_catalog()").fetchall()

@@ -89,15 +89,14 @@ def decide(
             "suite, each name once, and every primary suite among them"
         )
     primary = [s for s in suites if s.name in (spec.primary_suites or names[:1])]
+    pooled, limit = _pooled(primary, spec), spec.alpha if level is None else level
     statistics = GateStatistics(
-        primary=_pooled(primary, spec),
+        primary=pooled,
         suites=tuple(compare(s.name, s.outcomes, spec, s.num_answers) for s in suites),
         difficulties={s.name: _by_difficulty(s, spec) for s in suites},
-        level=spec.alpha if level is None else level,
-        is_significant=False,
+        level=limit,
+        is_significant=pooled.p_value <= limit,
     )
-    is_significant = statistics.primary.p_value <= statistics.level
-    statistics = replace(statistics, is_significant=is_significant)
     checks = [*_gain(statistics, spec), _enough(statistics.primary, spec), *others]
     for suite, comparison in zip(suites, statistics.suites, strict=True):
         checks += _paired(suite, spec) + _not_worse(comparison, spec)

@@ -11,12 +11,12 @@ GSM8K from 60.3 to 57.7 under a rising win rate in Self-Rewarding (2401.10020); 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tasks.evaluation.metrics import ProblemResult, bootstrap_means, pass_at_k
+from tasks.evaluation.paired import mcnemar_p_value
 from tasks.monitors.spec import Finding, MonitorSpec
 
 Results = Sequence[ProblemResult]
@@ -81,7 +81,7 @@ def hidden_regression(groups: Mapping[str, Sequence[Results]], spec: MonitorSpec
         if marks:
             wins = sum(b and not a for a, b in marks)
             losses = sum(a and not b for a, b in marks)
-            changes[name] = ((wins - losses) / len(marks), _sign_test(losses, wins))
+            changes[name] = ((wins - losses) / len(marks), mcnemar_p_value(losses, wins))
     if len(changes) < 2 or sum(change for change, _ in changes.values()) <= 0:
         return None
     name, (change, p_value) = min(changes.items(), key=lambda item: item[1][1])
@@ -102,10 +102,3 @@ def hidden_regression(groups: Mapping[str, Sequence[Results]], spec: MonitorSpec
 def _paired(first: Results, candidate: Results) -> list[tuple[ProblemResult, ProblemResult]]:
     after = {result.prompt_id: result for result in candidate}
     return [(a, after[a.prompt_id]) for a in first if a.prompt_id in after]
-
-
-def _sign_test(losses: int, wins: int) -> float:
-    """Chance of so many losses or more among the problems that differ, if both were as likely."""
-    n = losses + wins
-    ways: int = sum(math.comb(n, x) for x in range(losses, n + 1))
-    return ways / (1 << n)

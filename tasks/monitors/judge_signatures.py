@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tasks.monitors.signatures import Check
+from tasks.monitors.signatures import Check, severity_of
 from tasks.monitors.spec import Finding, MonitorSpec
 from tasks.round_metrics import RoundMetrics
 
@@ -27,11 +27,11 @@ def judge_collapse(
             continue
         if share <= spec.warn_top_score_share:
             continue
-        stop = share > spec.stop_top_score_share
-        threshold = spec.stop_top_score_share if stop else spec.warn_top_score_share
+        levels = spec.warn_top_score_share, spec.stop_top_score_share
+        severity, threshold = severity_of(share, *levels)
         return Finding(
             "judge_collapse",
-            "stop" if stop else "warn",
+            severity,
             f"Judge {name!r} says one and the same in {share:.1%} of "
             f"{found['num_judgements']:.0f} judgements (accepted: {threshold:.1%}), with an "
             f"entropy of {found.get('score_entropy', 0.0):.3f} nats: its scores select by chance. "
@@ -52,12 +52,12 @@ def position_bias(
         first = found.get("first_share", 0.5)
         share = max(first, 1.0 - first)
         if share > spec.warn_first_share:
-            stop = share > spec.stop_first_share
-            threshold = spec.stop_first_share if stop else spec.warn_first_share
+            levels = spec.warn_first_share, spec.stop_first_share
+            severity, threshold = severity_of(share, *levels)
             place = "first" if first > 0.5 else "second"
             return Finding(
                 "position_bias",
-                "stop" if stop else "warn",
+                severity,
                 f"Judge {name!r} prefers the answer that is shown {place} in {share:.1%} of its "
                 f"judgements (accepted: {threshold:.1%}). Count a pair whose two orders disagree "
                 "as no opinion, or use another judge.",

@@ -106,11 +106,10 @@ def length_drift(
     ratio = max(metrics.mean_tokens / first, first / metrics.mean_tokens)
     if ratio <= spec.warn_length_ratio:
         return None
-    stop = ratio > spec.stop_length_ratio
-    threshold = spec.stop_length_ratio if stop else spec.warn_length_ratio
+    severity, threshold = severity_of(ratio, spec.warn_length_ratio, spec.stop_length_ratio)
     return Finding(
         "length_drift",
-        "stop" if stop else "warn",
+        severity,
         f"Samples have {metrics.mean_tokens:.1f} tokens on average against {first:.1f} in the "
         f"first round, a factor of {ratio:.2f} (accepted: {threshold:g}). Control length in the "
         "selection.",
@@ -287,11 +286,11 @@ def length_bias(
     ratio = metrics.chosen_tokens / metrics.rejected_tokens
     if ratio <= spec.warn_pair_length_ratio:
         return None
-    stop = ratio > spec.stop_pair_length_ratio
-    threshold = spec.stop_pair_length_ratio if stop else spec.warn_pair_length_ratio
+    levels = spec.warn_pair_length_ratio, spec.stop_pair_length_ratio
+    severity, threshold = severity_of(ratio, *levels)
     return Finding(
         "length_bias",
-        "stop" if stop else "warn",
+        severity,
         f"Chosen completions have {metrics.chosen_tokens:.1f} tokens on average, rejected ones "
         f"{metrics.rejected_tokens:.1f}, a factor of {ratio:.2f} (accepted: {threshold:g}). What "
         "prefers them may like length alone: control it with the filter length_band.",
@@ -320,13 +319,16 @@ VOTE_CHECKS: tuple[Check, ...] = (error_avalanche,)
 def _above(
     name: MonitorName, value: float | None, levels: tuple[float, float], what: str, advice: str
 ) -> Finding | None:
-    warn, stop = levels
-    if value is None or value <= warn:
+    if value is None or value <= levels[0]:
         return None
-    severity: Severity = "stop" if value > stop else "warn"
-    threshold = stop if severity == "stop" else warn
+    severity, threshold = severity_of(value, *levels)
     message = f"{value:.1%} {what} (accepted: {threshold:.1%}). {advice}"
     return Finding(name, severity, message, value, threshold)
+
+
+def severity_of(value: float, warn: float, stop: float) -> tuple[Severity, float]:
+    """What a value above `warn` means, and the threshold that it crossed."""
+    return ("stop", stop) if value > stop else ("warn", warn)
 
 
 def _short(answer: str | None) -> str:

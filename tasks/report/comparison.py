@@ -16,7 +16,7 @@ from storage import Warehouse
 from tasks.errors import ReportError
 from tasks.report.page import page_environment, write_page
 from tasks.report.plots import SERIES, Plot, accuracy_line, draw_plot, share_axis
-from tasks.report.rounds import RoundFacts, interval_text, read_rounds
+from tasks.report.rounds import RoundFacts, change_text, interval_text, read_rounds
 
 Runs = dict[str, list[RoundFacts]]
 LONGEST_CELL = 80
@@ -127,9 +127,7 @@ def _run_row(name: str, rounds: Sequence[RoundFacts], suites: Sequence[str]) -> 
         end = promoted[-1].accuracy.get((suite, None)) if promoted else start
         row[f"start{of_suite}"] = interval_text(start)
         row[f"promoted model{of_suite}"] = interval_text(end)
-        row[f"change{of_suite}"] = (
-            f"{100 * (end.value - start.value):+.1f}" if start and end else "-"
-        )
+        row[f"change{of_suite}"] = change_text(start, end)
     return row | {
         "samples": f"{sum(f.metrics.num_samples for f in rounds):,}",
         "training rows": f"{sum(f.metrics.num_selected for f in rounds):,}",

@@ -260,9 +260,7 @@ def _table_row(facts: RoundFacts, suites: Sequence[str]) -> dict[str, str]:
             estimates.get((suite, None)) for estimates in (facts.parent_accuracy, facts.accuracy)
         )
         row[f"accuracy{of_suite}"] = interval_text(after)
-        row[f"change{of_suite}"] = (
-            f"{100 * (after.value - before.value):+.1f}" if before and after else "-"
-        )
+        row[f"change{of_suite}"] = change_text(before, after)
     return row | {
         "samples": f"{m.num_samples:,}",
         "training rows": f"{m.num_selected:,}",
@@ -281,6 +279,16 @@ def percent(value: float | None) -> str:
         value: A share of 1.
     """
     return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def change_text(before: Estimate | None, after: Estimate | None) -> str:
+    """Returns '+3.5' for a change of so many points, '-' where one side is not known.
+
+    Args:
+        before: A metric that is a share of 1, or None.
+        after: The same metric later, or None.
+    """
+    return f"{100 * (after.value - before.value):+.1f}" if before and after else "-"
 
 
 def interval_text(estimate: Estimate | None) -> str:
