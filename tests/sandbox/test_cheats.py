@@ -1,10 +1,13 @@
 """No cheat is accepted in any form of judging, and what is right is, in every form."""
 
+from dataclasses import replace
+
 import pytest
 
-from sandbox import Execution, Program, Sandbox, Verdict
+from sandbox import Execution, Limits, Program, Sandbox, Verdict
 from sandbox.programs import Case, FunctionCases, FunctionTests, Job
 from tests.sandbox.cheats import FORMS, TABLE, Cheat
+from tests.sandbox.hostile.case import patient
 from tests.sandbox.more_cheats import LISTED
 
 pytestmark = pytest.mark.sandbox
@@ -38,8 +41,10 @@ def in_form(form: str, source: str) -> Job:
     return FunctionTests(form, source, ("add",), tests)
 
 
-def run(box: Sandbox, source: str, forms: tuple[str, ...] = FORMS) -> dict[str, Execution]:
-    jobs = [in_form(form, source) for form in forms]
+def run(
+    box: Sandbox, source: str, forms: tuple[str, ...] = FORMS, limits: Limits | None = None
+) -> dict[str, Execution]:
+    jobs = [replace(in_form(form, source), limits=limits) for form in forms]
     return dict(zip(forms, box.run(jobs), strict=True))
 
 
@@ -49,7 +54,8 @@ def test_all_cheats_of_the_table_are_here() -> None:
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
 def test_no_cheat_is_accepted_in_any_form(box: Sandbox, cheat: Cheat) -> None:
-    for form, execution in run(box, cheat.source, cheat.forms).items():
+    limits = patient(box.limits, (*cheat.verdicts, *cheat.printed))
+    for form, execution in run(box, cheat.source, cheat.forms, limits).items():
         allowed = cheat.printed if form == "output" else cheat.verdicts
         assert execution.verdict in allowed, (form, execution)
         if form != "output":

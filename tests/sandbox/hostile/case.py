@@ -1,8 +1,9 @@
 """A program that misbehaves and what has to become of it; the short names of verdicts."""
 
+from collections.abc import Container
 from dataclasses import replace
 from textwrap import dedent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sandbox import Limits, Program, Verdict
 
@@ -19,8 +20,7 @@ OL = Verdict.OUTPUT_LIMIT
 CE = Verdict.COMPILE_ERROR
 TA = Verdict.TAMPERING
 
-# Of what has to end otherwise, so that no verdict hangs on how busy the machine is.
-_PATIENT_WALL_S = 5.0
+_PATIENT_CPU_S, _PATIENT_WALL_S = 4.0, 6.0
 
 # Bare system calls: `call` returns the result or raises OSError; a number of None does not exist.
 CALL = """
@@ -37,6 +37,13 @@ def call(x86_64, aarch64, *arguments):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 """
+
+
+def patient(limits: Limits, verdicts: Container[Verdict]) -> Limits:
+    """Return more time for what has to end otherwise: no verdict hangs on a busy machine."""
+    if CT not in verdicts:
+        limits = replace(limits, cpu_s=_PATIENT_CPU_S)
+    return limits if WT in verdicts else replace(limits, wall_s=_PATIENT_WALL_S)
 
 
 class Hostile(NamedTuple):
@@ -66,15 +73,13 @@ class Hostile(NamedTuple):
 
     def program(self, limits: Limits) -> Program:
         """Return what is to be run; `limits` are those of the sandbox."""
-        changes: dict[str, float] = dict(self.limits)
-        if WT not in self.verdicts:
-            changes.setdefault("wall_s", _PATIENT_WALL_S)
+        changes: dict[str, Any] = dict(self.limits)
         return Program(
             id=self.name,
             source=self.source,
             stdin=self.stdin,
             expected_stdout=self.expected,
-            limits=replace(limits, **changes) if changes else None,  # type: ignore[arg-type]
+            limits=replace(patient(limits, self.verdicts), **changes),
         )
 
 
