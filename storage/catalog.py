@@ -65,7 +65,7 @@ def write_schema_files(root: Path, place: AnyPath | None = None) -> None:
 
 
 def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnection:
-    """Returns an in-memory connection with all views and macros, by absolute paths.
+    """Returns a connection with all views and macros, by absolute paths, and room for own tables.
 
     Args:
         root: Local folder of the warehouse.
@@ -77,25 +77,57 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
         connection.execute(f"SET temp_directory = {quoted(str(folder) if folder else '')}")
         # What takes long says so itself, and only where someone is looking.
         connection.execute("SET enable_progress_bar = false")
-        if place is None or place == root:
-            try:
-                _define(connection, _definitions(quoted(str(root))))
-            except (duckdb.BinderException, duckdb.IOException):
-                # An older warehouse on a read-only disk: its schema files could not be renewed.
-                connection.execute("ROLLBACK")
-                _define_columns(connection)
-                missing = [name for name in TABLES if not (root / "tables" / name).is_dir()]
-                root_sql = quoted(str(root))
-                _define(connection, _definitions(root_sql, complete=True, missing=missing))
-        else:
-            # Defining 130 views and macros asks an object store hundreds of times.
+        if place is not None and place != root:
             let_read(connection, place)
-            connection.execute(f"ATTACH {quoted(str(root / CATALOG))} AS warehouse (READ_ONLY)")
-            connection.execute("USE warehouse")
+            _attach(connection, root)
+        elif not _attach(connection, root, _fingerprint_of(_file_definitions(root))):
+            _define_in_memory(connection, root)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, root: Path, fingerprint: str = "") -> bool:
+    """Takes views and macros from the catalog file: defining all of them costs half a second.
+
+    Args:
+        connection: An in-memory database, which new tables go to.
+        root: Local folder of the warehouse.
+        fingerprint: What the file's definitions must have, if it is given.
+
+    Returns:
+        Whether that is so; a file of other definitions is left alone.
+    """
+    try:
+        connection.execute(f"ATTACH {quoted(str(root / CATALOG))} AS warehouse (READ_ONLY)")
+    except duckdb.Error:
+        if fingerprint:
+            return False
+        raise
+    if fingerprint:
+        try:
+            rows = connection.execute("SELECT fingerprint FROM warehouse.catalog_info").fetchall()
+        except duckdb.Error:
+            rows = []
+        if rows != [(fingerprint,)]:
+            connection.execute("DETACH warehouse")
+            return False
+    connection.execute("SET search_path = 'memory,warehouse'")
+    return True
+
+
+def _define_in_memory(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Defines everything anew: a read-only warehouse of other definitions, or one in damage."""
+    root_sql = quoted(str(root))
+    try:
+        _define(connection, _definitions(root_sql))
+    except (duckdb.BinderException, duckdb.IOException):
+        # An older warehouse on a read-only disk: its schema files could not be renewed.
+        connection.execute("ROLLBACK")
+        _define_columns(connection)
+        missing = [name for name in TABLES if not (root / "tables" / name).is_dir()]
+        _define(connection, _definitions(root_sql, complete=True, missing=missing))
 
 
 def refresh(root: Path, place: AnyPath | None = None) -> bool:
@@ -112,9 +144,8 @@ def refresh(root: Path, place: AnyPath | None = None) -> bool:
         WarehouseFullError: If the disk is full.
     """
     target = root / CATALOG
-    remote = place is not None and place != root
-    definitions = _definitions(quoted(str(place)) if remote else _folder_of_database(root))
-    fingerprint = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
+    definitions = _file_definitions(root, place)
+    fingerprint = _fingerprint_of(definitions)
     if _fingerprint(target) == fingerprint:
         return False
 
@@ -149,6 +180,15 @@ def refresh(root: Path, place: AnyPath | None = None) -> bool:
 
 def _schema(path: AnyPath) -> pa.Schema:
     return read_metadata(path).schema.to_arrow_schema()
+
+
+def _file_definitions(root: Path, place: AnyPath | None = None) -> list[str]:
+    remote = place is not None and place != root
+    return _definitions(quoted(str(place)) if remote else _folder_of_database(root))
+
+
+def _fingerprint_of(definitions: list[str]) -> str:
+    return hashlib.sha256("\n".join(definitions).encode()).hexdigest()
 
 
 def _fingerprint(path: Path) -> str | None:
