@@ -31,6 +31,9 @@ CATALOG = "selfloom.duckdb"
 # while the table is empty. No run can have this name.
 SCHEMA_FILE = "run=__schema__/round=0/schema.parquet"
 
+VIEWS = "warehouse.main"
+"""Where the views are in every connection of `connect`; for one that shadows a view by its name."""
+
 # In this order: later ones read earlier ones.
 _SQL_FILES = (
     "rounds_overview.sql",
@@ -82,6 +85,8 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
             _attach(connection, root)
         elif not _attach(connection, root, _fingerprint_of(_file_definitions(root))):
             _define_in_memory(connection, root)
+        # Own tables and views go to the first, and stand before those of the warehouse.
+        connection.execute("SET search_path = 'memory,warehouse'")
     except BaseException:
         connection.close()
         raise
@@ -113,13 +118,14 @@ def _attach(connection: duckdb.DuckDBPyConnection, root: Path, fingerprint: str 
         if rows != [(fingerprint,)]:
             connection.execute("DETACH warehouse")
             return False
-    connection.execute("SET search_path = 'memory,warehouse'")
     return True
 
 
 def _define_in_memory(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Defines everything anew: a read-only warehouse of other definitions, or one in damage."""
     root_sql = quoted(str(root))
+    connection.execute("ATTACH ':memory:' AS warehouse")
+    connection.execute("USE warehouse")
     try:
         _define(connection, _definitions(root_sql))
     except (duckdb.BinderException, duckdb.IOException):

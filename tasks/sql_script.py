@@ -26,6 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from storage import Warehouse
+from storage.catalog import VIEWS
 from tasks.errors import DataFormatError, OptionError, SourceError, UnknownNameError
 
 Value = str | int | float | bool
@@ -229,13 +230,12 @@ def confine(connection: duckdb.DuckDBPyConnection, *folders: str) -> None:
 
 def hide_references(connection: duckdb.DuckDBPyConnection) -> None:
     """Shadow the views that hold reference answers, for the user's own SQL too."""
-    catalog = connection.execute("SELECT current_catalog()").fetchall()[0][0]
     connection.execute(
-        f"CREATE TEMP VIEW scores AS FROM {catalog}.main.scores WHERE \"check\" <> 'reference'"
+        f"CREATE TEMP VIEW scores AS FROM {VIEWS}.scores WHERE \"check\" <> 'reference'"
     )
     connection.execute(
         "CREATE TEMP VIEW prompts AS SELECT * REPLACE (NULL::VARCHAR AS reference) "
-        f"FROM {catalog}.main.prompts"
+        f"FROM {VIEWS}.prompts"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from storage import Warehouse
+from storage.catalog import VIEWS
 from tasks.dedup.dedup import HELDOUT
 from tasks.evaluation.gate_spec import GateSpec
 from tasks.sql_script import connect
@@ -19,10 +20,10 @@ CREATE TEMP TABLE trained AS
 SELECT 'row-' || row_number() OVER () AS id, prompt AS question, prompt || answers AS messages
 FROM (SELECT DISTINCT prompt, {answers} AS answers FROM read_parquet($path))
 """
-_AS_PROMPTS = """
+_AS_PROMPTS = f"""
 CREATE TEMP TABLE pool AS SELECT id AS sample_id, id AS prompt_id FROM trained;
 CREATE TEMP VIEW prompts AS
-SELECT id, run, round, messages, split FROM {catalog}.main.prompts
+SELECT id, run, round, messages, split FROM {VIEWS}.prompts
 WHERE run = getvariable('run') AND split = 'heldout'
 UNION ALL
 SELECT id, getvariable('run'), 0, messages, 'train' FROM trained;
@@ -69,10 +70,9 @@ def find_contamination(warehouse: Warehouse, run: str, path: Path, num_words: in
     with connect(warehouse, folder=path.parent) as con:
         con.execute("SET VARIABLE run = $run", {"run": run})
         con.execute("SET VARIABLE round = 0")
-        ((catalog,),) = con.execute("SELECT current_catalog()").fetchall()
         answers = " || ".join(there)
         con.execute(_TRAINED.format(answers=answers), {"path": str(path)})
-        con.execute(_AS_PROMPTS.format(catalog=catalog))
+        con.execute(_AS_PROMPTS)
         con.execute(HELDOUT.bind(con, {"num_words": num_words}))
         exact = con.execute(_EXACT).fetchall()
         shared = con.execute(_SHARED).fetchall()

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from storage import Warehouse
+from storage.catalog import VIEWS
 from tasks.ask import Sample
 from tasks.dedup.dedup import HELDOUT
 from tasks.environments import Environment, wrapping
@@ -22,11 +23,11 @@ from tasks.sql_script import connect, load_script, write_query
 _SCRIPTS = {path.stem: load_script(path) for path in sorted(Path(__file__).parent.glob("*.sql"))}
 
 # What heldout.sql looks at: the new texts as if they were prompts already.
-_AS_PROMPTS = """
+_AS_PROMPTS = f"""
 CREATE TEMP TABLE pool AS
 SELECT item_id AS sample_id, item_id AS prompt_id FROM items WHERE reason IS NULL;
 CREATE TEMP VIEW prompts AS
-SELECT id, run, round, messages, split FROM {catalog}.main.prompts
+SELECT id, run, round, messages, split FROM {VIEWS}.prompts
 UNION ALL
 SELECT
     item_id, getvariable('run'), getvariable('round'),
@@ -136,8 +137,7 @@ def _find_items(
 
 
 def _drop_heldout(connection: duckdb.DuckDBPyConnection, rules: PromptRules) -> None:
-    ((catalog,),) = connection.execute("SELECT current_catalog()").fetchall()
-    connection.execute(_AS_PROMPTS.format(catalog=catalog))
+    connection.execute(_AS_PROMPTS)
     connection.execute(HELDOUT.bind(connection, {"num_words": rules.heldout_words}))
     connection.execute("DROP VIEW prompts")
     connection.execute(_DROP.format(found="dropped"), {"reason": "shares_words_with_heldout"})

@@ -45,6 +45,8 @@ def load_round(
     connection: duckdb.DuckDBPyConnection, prompts: Sequence[Sequence[Drawn]]
 ) -> dict[str, object]:
     """Make plain tables of these samples, votes included, and return what names the round."""
+    # By the name that a warehouse's own connections have for it.
+    connection.execute("ATTACH IF NOT EXISTS ':memory:' AS warehouse; USE warehouse")
     place: dict[str, object] = {"run": RUN, "round": 1}
     rows = tables_of(prompts)
     for table, schema in TABLES.items():
