@@ -121,11 +121,15 @@ def _attach(connection: duckdb.DuckDBPyConnection, root: Path, fingerprint: str 
     return True
 
 
+def attach_memory(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes a place at `VIEWS` that has no file, and takes what is created next there."""
+    connection.execute("ATTACH IF NOT EXISTS ':memory:' AS warehouse; USE warehouse")
+
+
 def _define_in_memory(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Defines everything anew: a read-only warehouse of other definitions, or one in damage."""
     root_sql = quoted(str(root))
-    connection.execute("ATTACH ':memory:' AS warehouse")
-    connection.execute("USE warehouse")
+    attach_memory(connection)
     try:
         _define(connection, _definitions(root_sql))
     except (duckdb.BinderException, duckdb.IOException):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from storage import TABLES
+from storage.catalog import attach_memory
 from tasks.errors import DataFormatError
 from tasks.selection.plans import SCRIPTS, Plan, Selection, plan_filters, plan_selections
 from tasks.sql_script import SqlScript, confine, hide_references
@@ -42,6 +43,7 @@ def check_selections(
     plans = plan_selections(selections, allow_references)
     drops = plan_filters(filters, allow_references)
     with duckdb.connect() as connection:
+        attach_memory(connection)
         for table, schema in TABLES.items():
             connection.register("empty", schema.empty_table())
             connection.execute(f"CREATE TABLE {table} AS FROM empty")

@@ -26,7 +26,7 @@ from tasks.seed_models import seed_model_path
 from tasks.training import train_model
 from tests.flows.conftest import RunTiny, TinyLoop, run_loop, tiny_config
 
-pytestmark = [pytest.mark.prefect]
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 ECHO = {"messages": [{"role": "user", "content": "{{ answer[:1] or 0 }}="}]}
 CRITIQUE = Sample.model_validate(

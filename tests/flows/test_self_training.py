@@ -42,6 +42,7 @@ def test_the_same_loop_again_does_nothing_and_returns_the_same(promoted: TinyLoo
     assert stamps(promoted.house.root) == before
 
 
+@pytest.mark.slow
 def test_a_round_killed_before_its_last_writes_ends_the_same(
     promoted: TinyLoop, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_base_that_was_changed_is_another_base(promoted: TinyLoop, tmp_path: P
         weights.write_bytes(original)
 
 
+@pytest.mark.slow
 def test_a_promoted_model_that_was_changed_is_not_asked(promoted: TinyLoop, tmp_path: Path) -> None:
     house = promoted.copy(tmp_path)
     flip_last_byte(house / "models" / "tiny-r1" / "model.safetensors")

@@ -38,6 +38,7 @@ def test_what_is_there_is_not_built_again(docker_engine: str) -> None:
     assert lines == []
 
 
+@pytest.mark.slow
 def test_an_image_can_be_built_on_one_that_somebody_else_made(
     docker_engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

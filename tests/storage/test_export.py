@@ -164,6 +164,7 @@ def test_a_failed_export_leaves_nothing(filled: Warehouse, tmp_path: Path) -> No
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_snapshots_and_exports_need_nothing_of_the_machine_that_made_them(
     filled: Warehouse, object_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

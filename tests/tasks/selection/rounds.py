@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from storage import TABLES, Warehouse, content_id
+from storage.catalog import attach_memory
 from storage.rows import to_arrow
 from tasks.checks.votes import VOTES, vote
 
@@ -45,8 +46,7 @@ def load_round(
     connection: duckdb.DuckDBPyConnection, prompts: Sequence[Sequence[Drawn]]
 ) -> dict[str, object]:
     """Make plain tables of these samples, votes included, and return what names the round."""
-    # By the name that a warehouse's own connections have for it.
-    connection.execute("ATTACH IF NOT EXISTS ':memory:' AS warehouse; USE warehouse")
+    attach_memory(connection)
     place: dict[str, object] = {"run": RUN, "round": 1}
     rows = tables_of(prompts)
     for table, schema in TABLES.items():
