@@ -44,7 +44,7 @@ test-recipes: setup-dev ## run every recipe for two rounds on a seed model
 lint: setup-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports --no-cache
 
 bench: setup ## run the benchmarks, one after the other

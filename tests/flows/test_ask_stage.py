@@ -28,7 +28,7 @@ from tasks.models import ModelRef, resolve_model
 from tasks.selection import Selection
 from tests.flows.conftest import tiny_config
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 # The model was trained to copy, and does so well: what it is to say stands in the question.
 FIRST_DIGIT = {"messages": [{"role": "user", "content": "{{ answer[:1] or 0 }}="}]}

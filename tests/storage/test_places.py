@@ -43,6 +43,7 @@ def elsewhere(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ware
         return Warehouse.open(url, create=False)
 
 
+@pytest.mark.slow
 def test_rows_are_read_back_by_everyone(
     house: Warehouse,
     url: str,
@@ -70,6 +71,7 @@ def test_rows_are_read_back_by_everyone(
     assert diff_tables(house, other, tables=["votes"]) == []
 
 
+@pytest.mark.slow
 def test_a_local_copy_has_the_same_rows(
     house: Warehouse, make_row: MakeRow, tmp_path: Path
 ) -> None:

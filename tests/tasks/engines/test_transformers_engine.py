@@ -202,6 +202,7 @@ def test_no_worker_outlives_a_killed_parent(tiny_llama):
         time.sleep(0.05)  # pytest's own timeout ends a worker that stays
 
 
+@pytest.mark.slow
 def test_closing_ends_the_worker_and_a_closed_engine_says_so(tiny_llama):
     with TransformersEngine(tiny_llama, ONE_THREAD) as engine:
         engine.close()
