@@ -1,4 +1,4 @@
-"""One line on the terminal when something failed inside a flow, also if Prefect tries it again."""
+"""One line on the terminal when something failed inside a flow, also if it is tried again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from sandbox import SandboxClosedError
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+_OURS = ("tasks", "sandbox", "storage")
 _WIDTH = 140
 
 
@@ -30,8 +31,21 @@ class FailureLines(logging.Handler):
         print(f"{time.strftime('%H:%M:%S')}  failed: {where}: {reason:.{_WIDTH}}", flush=True)
 
 
+class WarningLines(logging.Handler):
+    """Says what our own parts got over, e.g. an engine that ended and is started again."""
+
+    def __init__(self) -> None:
+        """Take warnings and worse."""
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the first line of a warning."""
+        text = (record.getMessage().splitlines() or [""])[0]
+        print(f"{time.strftime('%H:%M:%S')}  warning: {text:.{_WIDTH}}", flush=True)
+
+
 def show_failures() -> None:
-    """Print failures inside flows from now on."""
+    """Print failures inside flows, and warnings of our own parts, from now on."""
     from prefect.logging.configuration import setup_logging
 
     setup_logging()  # Prefect would do it at the first run, and remove handlers
@@ -40,6 +54,9 @@ def show_failures() -> None:
         lines = FailureLines()
         for logger in loggers:
             logger.addHandler(lines)
+        warnings = WarningLines()
+        for name in _OURS:
+            logging.getLogger(name).addHandler(warnings)
 
 
 def _error_of(record: logging.LogRecord) -> BaseException | None:

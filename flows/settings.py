@@ -33,6 +33,9 @@ def set_defaults() -> None:
     wants_tracebacks = bool(os.environ.get("SELFLOOM_TRACEBACK"))
     defaults = {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING" if wants_tracebacks else "CRITICAL",
+        # Of our own parts too: an engine that was started again stands in the log of its run.
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,sandbox,storage",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # With 1 (Prefect's default) a server needs 34-80 s to record 1,000 task runs, with 100 it

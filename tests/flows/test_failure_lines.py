@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from flows.failure_lines import FailureLines
+from flows.failure_lines import FailureLines, show_failures
 from sandbox import SandboxClosedError
 
 logger = logging.getLogger("selfloom.test_failure_lines")
@@ -41,3 +41,13 @@ def test_what_is_no_failure_or_only_follows_from_one_is_not_shown(
     logger.error("a message without an exception: %s", "text")
     logger.error("failed", exc_info=SandboxClosedError("closed"))
     assert lines.readouterr().out == ""
+
+
+def test_what_our_own_parts_got_over_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    show_failures()
+    ours = logging.getLogger("tasks.engines.some_engine")
+    ours.info("nothing to look at")
+    ours.warning("the engine ended with exit code %s\nTraceback of somebody", -9)
+    assert capsys.readouterr().out.split("  ", 1)[1] == (
+        "warning: the engine ended with exit code -9\n"
+    )
