@@ -191,7 +191,8 @@ def _check_settings(recipe: Recipe, config: RecipeConfig) -> None:
         )
     sampling = config.sampling
     compares = recipe.labels_from == "votes" or (method == "dpo" and recipe.labels_from != "none")
-    if sampling.n < 2 and compares:
+    # Some recipes take one sample each of several models.
+    if sampling.n < min(2, recipe.config().sampling.n) and compares:
         raise SettingError(
             f"sampling.n={sampling.n}: recipe {recipe.name!r} compares several samples of a "
             "problem; set sampling.n to 2 or more"

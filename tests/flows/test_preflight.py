@@ -22,7 +22,7 @@ def check(recipe: str, **changes: Any) -> None:
 @pytest.mark.sandbox
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_a_sound_plan_passes(recipe: str) -> None:
-    check(recipe)
+    check(recipe, sampling=find_recipe(recipe).config().sampling.model_dump())
 
 
 def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:

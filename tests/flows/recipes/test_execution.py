@@ -102,7 +102,7 @@ def test_two_rounds_of_envisions(run_two_rounds: RunTwoRounds) -> None:
     assert count(house, "samples WHERE role = 'refinement'")
     assert count(house, "examples WHERE len(prompt) = 3")
     assert count(house, "examples WHERE len(prompt) = 1")
-    (model,) = query(house, "SELECT metrics FROM models WHERE round = 2 AND status = 'candidate'")
+    (model,) = query(house, "SELECT metrics FROM models WHERE round = 2")
     assert '"1"' in model["metrics"]  # the pool: rows of round 1 train round 2 as well
 
 
