@@ -38,8 +38,6 @@ from tasks.demonstrations import Demonstration
 from tasks.sampling import SamplingSpec
 from tasks.training.spec import TrainingSpec
 
-DEBATE = Template.load("debate")
-
 
 class MultiagentFinetuning(RecipeConfig):
     """Settings of multiagent finetuning."""
@@ -59,6 +57,10 @@ class MultiagentFinetuning(RecipeConfig):
     summarise: bool = Field(
         default=True, description="Whether critics see a summary that they wrote, or the answers."
     )  # section 2.1
+    debate: Template = Field(
+        default_factory=lambda: Template.load("debate"),
+        description="How a critic is asked, with the others' answers as `summary`.",
+    )
     critic_mix: float = Field(
         default=0.5, gt=0, lt=1, description="Weight of what a critic corrected."
     )  # section 2.3: w
@@ -90,7 +92,7 @@ def compose(stages: Stages, config: MultiagentFinetuning) -> TrainingTable:
                 role=role, template="as_is", over="agent_prompts", **common
             )
             if debate:
-                what = Sample(role=role, template=DEBATE, over="other_answers", **common)
+                what = Sample(role=role, template=config.debate, over="other_answers", **common)
                 if config.summarise:
                     read = Sample(
                         role="summary", template="summarize", over="other_answers", **common
@@ -110,7 +112,7 @@ def compose(stages: Stages, config: MultiagentFinetuning) -> TrainingTable:
             Demonstration("agreeing_drafts", parameters={"agent": config.agent})
         )
     given = {"agent": config.agent, "mix": config.critic_mix}
-    return stages.demonstrate(Demonstration("debated_answers", DEBATE, given))
+    return stages.demonstrate(Demonstration("debated_answers", config.debate, given))
 
 
 RECIPE = Recipe(

@@ -10,10 +10,21 @@ from flows.recipes.config import LoopSpec
 from flows.recorded_stages import RecordedStages
 from flows.self_training import find_loop
 from storage import Warehouse
+from tasks.ask import Template
 from tasks.errors import OptionError
 from tasks.models import ModelRef, agent_of
 from tests.flows.recipes.conftest import SMALL, query
 
+# The seed model was never shown a debate, but can write an answer again after feedback.
+REFINE = str(Template.load("refine").messages[-1].content)
+AGAIN = {
+    "name": "again",
+    "messages": [
+        {"role": "user", "content": "{{ problem }}"},
+        {"role": "assistant", "content": "{{ summary }}"},
+        {"role": "user", "content": REFINE.replace("{{ critique }}", "Verdict: correct")},
+    ],
+}
 AGENTS = ["generation-0", "generation-1", "critic-0", "critic-1"]
 
 
@@ -68,7 +79,7 @@ def test_a_society_of_four_runs(prefect_server: None, tmp_path: Path) -> None:
     path = str(tmp_path / "warehouse")
 
     def run(agent: str, rounds: int) -> None:
-        own = {"agent": agent, "num_agents": 2, "summarise": False}
+        own = {"agent": agent, "num_agents": 2, "summarise": False, "debate": AGAIN}
         values = {**SMALL, "prompts": {"num": 8, "difficulties": [1]}, **own}
         values["sampling"] = {"n": 1, "temperature": 1.0, "max_new_tokens": 48}
         config = find_recipe("multiagent_finetuning").config.model_validate(values)
@@ -94,7 +105,7 @@ def test_a_society_of_four_runs(prefect_server: None, tmp_path: Path) -> None:
     learned = query(
         house,
         "SELECT e.run, s.sampling->>'$.constants.agent' AS agent, e.weight, "
-        "e.prompt[-1].content LIKE '%other agents%' AS is_debate, g.label = v.answer AS agrees "
+        "e.prompt[-1].content LIKE 'Feedback on%' AS is_debate, g.label = v.answer AS agrees "
         "FROM examples AS e JOIN samples AS s ON s.id = e.sample_ids[-1] AND s.run = e.run "
         "JOIN scores AS g ON g.sample_id = s.id AND g.\"check\" = 'answer' "
         "JOIN votes AS v ON v.run = e.run AND v.round = e.round AND v.prompt_id = e.prompt_id "
