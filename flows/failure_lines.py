@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
+from flows.settings import PACKAGES
 from sandbox import SandboxClosedError
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-_OURS = ("tasks", "sandbox", "storage")
 _WIDTH = 140
 
 
@@ -55,7 +55,7 @@ def show_failures() -> None:
         for logger in loggers:
             logger.addHandler(lines)
         warnings = WarningLines()
-        for name in _OURS:
+        for name in PACKAGES:
             logging.getLogger(name).addHandler(warnings)
 
 

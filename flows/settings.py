@@ -6,6 +6,9 @@ import importlib.util
 import os
 from pathlib import Path
 
+PACKAGES = ("tasks", "sandbox", "storage")
+"""Our own packages beside `flows`; each is the root of its modules' loggers."""
+
 
 def guard_names() -> None:
     """Refuse to start where another distribution's `tasks`, `sandbox` or `storage` is found first.
@@ -14,7 +17,7 @@ def guard_names() -> None:
         ImportError: One of our top-level packages is shadowed.
     """
     home = Path(__file__).resolve().parent.parent
-    for name in ("tasks", "sandbox", "storage"):
+    for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         found = Path(spec.origin).resolve().parent.parent if spec and spec.origin else None
         if found != home:
@@ -34,7 +37,7 @@ def set_defaults() -> None:
     defaults = {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING" if wants_tracebacks else "CRITICAL",
         # Of our own parts too: an engine that was started again stands in the log of its run.
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,sandbox,storage",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(PACKAGES),
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

@@ -83,7 +83,7 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
         if place is not None and place != root:
             let_read(connection, place)
             _attach(connection, root)
-        elif not _attach(connection, root, _fingerprint_of(_file_definitions(root))):
+        elif not _attach_current(connection, root):
             _define_in_memory(connection, root)
         # Own tables and views go to the first, and stand before those of the warehouse.
         connection.execute("SET search_path = 'memory,warehouse'")
@@ -93,32 +93,22 @@ def connect(root: Path, place: AnyPath | None = None) -> duckdb.DuckDBPyConnecti
     return connection
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, root: Path, fingerprint: str = "") -> bool:
-    """Takes views and macros from the catalog file: defining all of them costs half a second.
+def _attach(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Takes views and macros from the catalog file: defining all of them costs half a second."""
+    connection.execute(f"ATTACH {quoted(str(root / CATALOG))} AS warehouse (READ_ONLY)")
 
-    Args:
-        connection: An in-memory database, which new tables go to.
-        root: Local folder of the warehouse.
-        fingerprint: What the file's definitions must have, if it is given.
 
-    Returns:
-        Whether that is so; a file of other definitions is left alone.
-    """
+def _attach_current(connection: duckdb.DuckDBPyConnection, root: Path) -> bool:
+    """Does so if the file has today's definitions, and returns whether it has; else leaves it."""
     try:
-        connection.execute(f"ATTACH {quoted(str(root / CATALOG))} AS warehouse (READ_ONLY)")
+        _attach(connection, root)
+        rows = connection.execute("SELECT fingerprint FROM warehouse.catalog_info").fetchall()
     except duckdb.Error:
-        if fingerprint:
-            return False
-        raise
-    if fingerprint:
-        try:
-            rows = connection.execute("SELECT fingerprint FROM warehouse.catalog_info").fetchall()
-        except duckdb.Error:
-            rows = []
-        if rows != [(fingerprint,)]:
-            connection.execute("DETACH warehouse")
-            return False
-    return True
+        rows = []
+    if rows == [(_fingerprint_of(_file_definitions(root)),)]:
+        return True
+    connection.execute("DETACH DATABASE IF EXISTS warehouse")
+    return False
 
 
 def attach_memory(connection: duckdb.DuckDBPyConnection) -> None:
