@@ -33,11 +33,18 @@ from tasks.seed_models.bootstrap import bootstrap
 
 RECIPE = "length_generalization"
 GUARDS: dict[str, dict[str, Any]] = {
-    # A length is taken up at any agreement above 0.4: unanimity, not the mean, picks the answers.
-    "guarded": {"extend_at": 0.99, "min_share": 1.0, "monitors": {"max_newest_drop": 0.5}},
+    "guarded": {
+        "extend_at": 0.99,
+        "min_share": 1.0,
+        # What a round gains or loses far beyond the newest length is chance, and it may teach a
+        # length again: only a real loss is refused.
+        "gate": {"alpha": 1.0, "min_gain": -0.05, "non_inferiority": "off"},
+        # A length is taken up at any agreement: unanimity, not the mean, picks the answers.
+        "monitors": {"max_newest_drop": 0.5},
+    },
     "unguarded": {
         "min_share": 0.0,
-        "gate": {"alpha": 1.0, "non_inferiority": "off"},
+        "gate": {"alpha": 1.0, "min_gain": -1.0, "non_inferiority": "off"},
         "monitors": {
             "max_top_answer_share": 1.0,
             "stop_truncated_share": 1.0,
@@ -91,7 +98,7 @@ def main() -> None:
     base = "seed:copy"
     if given.from_scratch:
         start = time.monotonic()
-        base = str(Path(given.warehouse) / "base-model")
+        base = given.warehouse.rstrip("/") + "-base"  # a warehouse holds nothing foreign
         bootstrap("copy", base)
         print(f"base model from scratch: {time.monotonic() - start:.0f} s")
     ensure_api()
@@ -141,6 +148,7 @@ def settings(given: argparse.Namespace) -> dict[str, Any]:
             "weight_decay": 0.01,
             "batch_size": 64,
             "max_length": 128,
+            "num_threads": 1,
         },
     }
 

@@ -6,6 +6,7 @@ I/O and has no loop over samples.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -16,13 +17,19 @@ from flows.recipes.recipe import Recipe
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
 
 
+@cache
 def _found() -> dict[str, Recipe]:
     modules = [import_module(f"{__name__}.{name}") for _, name, _ in iter_modules(__path__)]
     recipes = [module.RECIPE for module in modules if hasattr(module, "RECIPE")]
     return {recipe.name: recipe for recipe in recipes}
 
 
-RECIPES: dict[str, Recipe] = _found()
+def __getattr__(name: str) -> dict[str, Recipe]:
+    # Recipes import stages, and stages the settings in this package: found when first asked for,
+    # so that either can be imported first.
+    if name != "RECIPES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _found()
 
 
 def find_recipe(name: str) -> Recipe:
@@ -31,11 +38,12 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         UnknownRecipeError: There is none.
     """
-    if name not in RECIPES and is_outside(name):
+    recipes = _found()
+    if name not in recipes and is_outside(name):
         return load_recipe(name)
-    if name not in RECIPES:
+    if name not in recipes:
         raise UnknownRecipeError(
-            f"recipe {name!r}: there are {', '.join(RECIPES)}; see `selfloom recipes`, or "
+            f"recipe {name!r}: there are {', '.join(recipes)}; see `selfloom recipes`, or "
             "give a .py file or module:RECIPE of your own"
         )
-    return RECIPES[name]
+    return recipes[name]

@@ -1,9 +1,12 @@
 """Prefect's page in a real Chromium on a real server: forms, a password, and what a person does."""
 
+import json
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,10 +149,59 @@ def start_run(page: Page, served: Served, run: str, rounds: int, *, approval: bo
     return str(mine["id"])
 
 
+class Hook(NamedTuple):
+    """A web server of our own that notices are sent to."""
+
+    url: str
+    texts: list[str]
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            texts.append(json.loads(body)["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Stay silent."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Hook(f"http://127.0.0.1:{server.server_port}", texts)
+        server.shutdown()
+
+
+MAKE_BLOCK = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block
+Block.register_type_and_schema()
+Block(name="pager", url=sys.argv[1], json_data={"text": "{{body}}"}).save("pager")
+"""
+
+
+def notify(served: Served, hook: Hook) -> None:
+    """What a person does for notices: make a block, and `selfloom notify`."""
+    variables = {**VARIABLES, "PREFECT_API_URL": f"{served.root}/api"}
+    for code, arguments in (
+        (MAKE_BLOCK, (hook.url,)),
+        (RUN_UI, ("notify", "custom-webhook/pager")),
+    ):
+        with start_process(served.folder, code, *arguments, **variables) as process:
+            assert process.wait() == 0, process.stdout.read() if process.stdout else ""
+
+
 @pytest.mark.slow
 @pytest.mark.sandbox
 @pytest.mark.timeout(1800)
-def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(served: Served) -> None:
+def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(
+    served: Served, hook: Hook
+) -> None:
+    notify(served, hook)
     with chromium_page() as page:
         log_in(page, served.root, PASSWORD)
         run = start_run(page, served, "asked", 1, approval=True)
@@ -174,6 +226,10 @@ def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(served: 
     (row,) = house.read("rounds", run="asked", round=1).to_pylist()
     assert row["gate_verdict"] == "promoted"
     assert row["gate_reasons"][0] == "The promotion was approved by Ada: it is better"
+    wait_until(lambda: len(hook.texts) >= 2, f"only {hook.texts} was sent")
+    waits_for_a_person, was_promoted = hook.texts
+    assert "asked" in waits_for_a_person and "wait" in waits_for_a_person
+    assert "asked" in was_promoted and "promoted" in was_promoted
 
 
 @pytest.mark.slow

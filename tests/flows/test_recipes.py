@@ -1,5 +1,7 @@
 """Recipes: the papers' numbers as defaults, bounds that name their field, one registry."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -237,6 +239,11 @@ def test_selections_are_known_and_read_references_only_where_declared(recipe: st
     assert (method.labels_from == "references") == method.allow_references
 
 
+@pytest.mark.parametrize("module", ["flows.stages", "flows.training_round"])
+def test_a_module_can_be_the_first_that_is_imported(module: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+
+
 def test_settings_reach_the_selection() -> None:
     (one,) = composed("scpo", Recorder(), min_share=0.7, max_pairs=3).selections
     weights = {"weighted": True}
@@ -262,6 +269,8 @@ def test_with_extend_at_the_frontier_follows_the_agreement_of_the_promoted_model
     assert composed("length_generalization", Agreeing(5), **settings).difficulties == [12]
     settings["extend_at"] = 0.98
     assert composed("length_generalization", Agreeing(5), **settings).difficulties == [13]
+    # No difficulty is passed over: the first round teaches the first one.
+    assert composed("length_generalization", Agreeing(0), **settings).difficulties == [11]
 
 
 def test_extend_at_without_held_out_samples_is_refused() -> None:
