@@ -20,12 +20,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from subprocess import Popen
 from typing import IO, Literal
 from urllib.parse import urlsplit
 
 from flows.errors import ServerStartError
-from tasks.child_process import end_child, read_tail, start_child
+from tasks.child_process import Child, end_child, read_tail, start_child
 
 DEFAULT_PORT = 4200
 START_TIMEOUT_S = 180.0  # a first start migrates the database
@@ -164,7 +163,7 @@ def _is_local(api_url: str) -> bool:
     return urlsplit(api_url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def _wait(process: Popen[bytes], api_url: str, log: IO[bytes]) -> None:
+def _wait(process: Child, api_url: str, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not is_up(api_url):
         ended = process.poll() is not None

@@ -1,6 +1,7 @@
 """Worker processes that never outlive the process which started them.
 
-Engines and trainers run as `python -m <module>` in a session of their own, so that their memory
+Engines and trainers run as `python -m <module>` in a session of their own, or are forked from a
+process that has imported their libraries (`tasks.fork_server`), so that their memory
 is really free when they end and one signal reaches everything they started. Two nets catch them:
 the parent kills the whole process group in its `finally`, and the child watches its parent and
 kills its own group when the parent is gone (SIGKILL, power of the terminal, a crashed flow).
@@ -19,6 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+from tasks.forked_child import ForkedChild, start_forked
 
 # The folder that holds the top-level packages: the child must import the same `tasks` as we do,
 # whatever its working directory is.
@@ -41,9 +44,18 @@ _OFFLINE = {
 }
 
 
+Child = subprocess.Popen[bytes] | ForkedChild
+
+
 def start_child(
-    module: str, arguments: Sequence[str], num_threads: int, *, stderr: IO[bytes], talk: bool
-) -> subprocess.Popen[bytes]:
+    module: str,
+    arguments: Sequence[str],
+    num_threads: int,
+    *,
+    stderr: IO[bytes],
+    talk: bool,
+    imports: str | None = None,
+) -> Child:
     """Start `python -m module` in its own session, offline, bound to this process's life.
 
     Args:
@@ -52,6 +64,8 @@ def start_child(
         num_threads: Threads that numeric libraries of the child may use.
         stderr: An open file that takes everything the child prints.
         talk: Whether stdin and stdout are pipes to us; if not, stdout goes to `stderr`.
+        imports: A module that imports what takes the child long; this process's children have it
+            imported once. None: the child starts from nothing.
 
     Returns:
         The started process; end it with `end_child`.
@@ -64,6 +78,10 @@ def start_child(
         "MKL_NUM_THREADS": str(num_threads),
         "PYTHONPATH": os.pathsep.join([_IMPORT_ROOT, inherited] if inherited else [_IMPORT_ROOT]),
     }
+    if imports is not None:
+        forked = start_forked(module, arguments, environment, imports, stderr=stderr, talk=talk)
+        if forked is not None:
+            return forked
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments, str(os.getpid())],
         stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
@@ -74,7 +92,7 @@ def start_child(
     )
 
 
-def end_child(process: subprocess.Popen[bytes], grace_s: float = 0.0) -> None:
+def end_child(process: Child, grace_s: float = 0.0) -> None:
     """Make sure that the child and everything it started is gone, and reap it.
 
     Args:

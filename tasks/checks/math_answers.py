@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import select
-import subprocess
 import tempfile
 import threading
 import time
@@ -23,7 +22,7 @@ from types import TracebackType
 from typing import IO
 
 from tasks.checks.answers import canonical_answer
-from tasks.child_process import end_child, read_tail, start_child
+from tasks.child_process import Child, end_child, read_tail, start_child
 from tasks.errors import EngineError
 
 MAX_CHARACTERS = 1_000  # longer answers are run-away samples; compared as text
@@ -63,7 +62,7 @@ class MathAnswers:
         self.num_given_up = 0
         self._classes: dict[str, str | None] = {}
         self._lock = threading.Lock()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Child | None = None
         self._printed: IO[bytes] | None = None
 
     def __call__(self, raw: str) -> str | None:
@@ -138,7 +137,7 @@ class MathAnswers:
         found: str | None = json.loads(line)
         return found
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Child:
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker is)
         worker = start_child(
             "tasks.checks.math_form", [str(self.memory_mib)], 1, stderr=self._printed, talk=True
@@ -155,7 +154,7 @@ class MathAnswers:
             )
         return worker
 
-    def _read_line(self, worker: subprocess.Popen[bytes], stdout: IO[bytes]) -> bytes:
+    def _read_line(self, worker: Child, stdout: IO[bytes]) -> bytes:
         cpu_limit = _cpu_seconds(worker.pid) + self.limit_s
         wall_limit = time.monotonic() + WALL_FACTOR * self.limit_s
         while time.monotonic() < wall_limit and _cpu_seconds(worker.pid) < cpu_limit:

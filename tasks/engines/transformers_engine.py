@@ -49,6 +49,7 @@ class TransformersEngine(WorkerEngine):
 
     name = "transformers"
     worker_module = "tasks.engines.transformers_worker"
+    worker_imports = "tasks.engines.served_model"
 
     def __init__(self, model_path: str | Path, options: TransformersOptions | None = None) -> None:
         """Start the worker and wait until the model is loaded."""

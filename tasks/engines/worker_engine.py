@@ -50,6 +50,7 @@ class WorkerEngine:
 
     name: str
     worker_module: ClassVar[str]
+    worker_imports: ClassVar[str | None] = None
 
     def __init__(self, model_path: str | Path, options: EngineOptions, num_threads: int) -> None:
         """Start the worker and wait until the model is loaded."""
@@ -236,7 +237,12 @@ class WorkerEngine:
     def _start(self) -> str:
         """Start the worker; the hash of the weights that it serves."""
         self._process = start_child(
-            self.worker_module, self._arguments, self._num_threads, stderr=self._log, talk=True
+            self.worker_module,
+            self._arguments,
+            self._num_threads,
+            stderr=self._log,
+            talk=True,
+            imports=self.worker_imports,
         )
         try:
             return str(self._receive()["weight_hash"])

@@ -64,7 +64,12 @@ def train_model(
     job_file.write_text(job.model_dump_json(indent=2), encoding="utf-8")
     with tempfile.TemporaryFile() as log:
         process = start_child(
-            "tasks.training.worker", [str(job_file)], spec.num_threads, stderr=log, talk=True
+            "tasks.training.worker",
+            [str(job_file)],
+            spec.num_threads,
+            stderr=log,
+            talk=True,
+            imports="tasks.training.run",
         )
         try:
             assert process.stdout is not None

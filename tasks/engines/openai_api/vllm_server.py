@@ -9,14 +9,13 @@ import logging
 import os
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
 
-from tasks.child_process import die_with_parent, end_child, read_tail, start_child
+from tasks.child_process import Child, die_with_parent, end_child, read_tail, start_child
 from tasks.engines.openai_api.options import OpenAIOptions
 from tasks.errors import EngineError
 
@@ -98,7 +97,7 @@ class VllmServer:
         self._wait()
         return True
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Child:
         threads = os.cpu_count() or 1
         return start_child(__name__, self._arguments, threads, stderr=self._log, talk=False)
 

@@ -62,6 +62,11 @@ def test_a_model_is_trained_described_and_found_again(tiny_llama, write_rows, tm
         train_model(make_spec(seed=1), [file], tiny_llama, None, output)
 
 
+def children_of(pid: int, command: bytes) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(one) for one in children if command in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
 # The checkpoints of the two are written and read by the same code; dpo has more to put in them.
 @pytest.mark.parametrize("method", [pytest.param("sft", marks=pytest.mark.slow), "dpo"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
@@ -74,10 +79,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
 
     def kill_at_step_10(report: dict[str, float]) -> None:
         if report["step"] == 10:
-            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-            for child in children:
-                if b"tasks.training.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(int(child), signal.SIGKILL)
+            (server,) = children_of(os.getpid(), b"tasks.fork_server")
+            (worker,) = children_of(server, b"tasks.training.worker")
+            os.kill(worker, signal.SIGKILL)
 
     output, steps = tmp_path / "killed", []
     with pytest.raises(TrainingError, match="exit code -9"):
