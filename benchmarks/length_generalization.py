@@ -86,9 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--warehouse", default="/tmp/selfloom-lengths")
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--longest", type=int, default=24, help="longest held-out string")
+    parser.add_argument("--longest", type=int, default=22, help="longest held-out string")
     parser.add_argument("--prompts", type=int, default=800, help="prompts per round")
-    parser.add_argument("--steps", type=int, default=400, help="optimizer steps per round")
+    parser.add_argument("--steps", type=int, default=800, help="optimizer steps per round")
     parser.add_argument("--loops", nargs="+", choices=GUARDS, default=list(GUARDS))
     parser.add_argument(
         "--from-scratch", action="store_true", help="train the base here; else the shipped one"
