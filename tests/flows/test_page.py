@@ -217,9 +217,9 @@ def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(
         fill(page, "Reason", "it is better")
         submit(page)
         wait_for_end(served, run)
-        page.goto(f"{served.root}/artifacts/key/gate")
+        open_artifact(page, served, "gate")
         page.get_by_text("approved by Ada: it is better").first.wait_for()
-        page.goto(f"{served.root}/artifacts/key/rounds")
+        open_artifact(page, served, "rounds")
         page.get_by_text("promoted").first.wait_for()
     assert served.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
     house = Warehouse.open(served.folder / "warehouse")
@@ -264,6 +264,12 @@ def wait_for_end(served: Served, run: str) -> None:
         "the run does not end",
         patience_s=900,
     )
+
+
+def open_artifact(page: Page, served: Served, key: str) -> None:
+    """Open the newest artifact of a key by its link in the list of all of the key's."""
+    page.goto(f"{served.root}/artifacts/key/{key}")
+    page.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).first.click()
 
 
 def press_twice(page: Page, name: str) -> None:
