@@ -132,7 +132,7 @@ class _Forks:
                 reads, writes = os.pipe()
                 its, ours = (reads, writes) if child_reads else (writes, reads)
                 theirs.callback(os.close, its)
-                return its, os.fdopen(ours, "wb" if child_reads else "rb", buffering=-1)
+                return its, os.fdopen(ours, "wb" if child_reads else "rb")
 
             report_fd, report = pipe(child_reads=False)
             if talk:

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +14,7 @@ import pytest
 
 from tasks.child_process import Child, end_child, read_tail, start_child
 from tasks.forked_child import ForkedChild
+from tests.flows.test_server import is_alive, wait_until
 
 WORKER = "tests.tasks.echo_worker"
 LIBRARY = "tasks.engines.batching"
@@ -45,22 +45,8 @@ def hear(child: Child) -> str:
     return child.stdout.readline().decode().strip()
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def server_of(child: Child) -> int:
-    return int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
+def server_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_child_has_what_it_was_given_and_talks(
@@ -117,13 +103,13 @@ def test_what_cannot_be_imported_fails_in_the_child(log: IO[bytes]) -> None:
 def test_children_end_with_their_server_and_the_next_child_has_a_new_one(log: IO[bytes]) -> None:
     child = start(log)
     hear(child)
-    server = server_of(child)
+    server = server_of(child.pid)
     os.kill(server, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    wait_until(lambda: not is_alive(child.pid))
+    wait_until(lambda: not is_alive(child.pid), "the child outlived its server")
     end_child(child)
     other = start(log)
-    assert server_of(other) != server
+    assert server_of(other.pid) != server
     end_child(other)
 
 
@@ -140,6 +126,6 @@ def test_nothing_outlives_a_killed_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
-        server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        server = server_of(pid)
         starter.kill()
-    wait_until(lambda: not is_alive(pid) and not is_alive(server))
+    wait_until(lambda: not is_alive(pid) and not is_alive(server), "something is left")
