@@ -131,7 +131,7 @@ def settings(given: argparse.Namespace) -> dict[str, Any]:
         "prompts": {"num": given.prompts},
         "sampling": {"n": 8, "temperature": 1.0, "max_new_tokens": given.longest + 8},
         "evaluation": {
-            "num": 50 * len(lengths),
+            "num": 100 * len(lengths),
             "difficulties": lengths,
             "num_samples": 4,
             "temperature": 1.0,

@@ -1,11 +1,13 @@
 """Drawing programs, running them in the sandbox, and both at once, as a round does it.
 
-Three times per run, in turns: the engine alone draws all samples (`ask_shard`), the sandbox alone
-runs and scores them (`answer` where all samples are there), and both from the start (`answer`):
-the sandbox judges a shard while the engine draws the next one. Opening engine and sandbox counts
-everywhere, and so do Prefect's tasks; a first round that is not counted warms up caches and the
-server. All three do the same work: the same seeds, the same programs. The goal: both take at most
-1.15 times the longer one alone.
+Four times per run: the engine alone draws all samples (`draw`: `ask_shard`), the sandbox alone runs
+and scores them (`check`: `answer` where all samples are there), both from the start, as in a round
+(`both`: `answer`, where the sandbox judges a shard while the engine draws the next one), and both
+beside each other with nothing to wait for (`beside`: one draws while the other checks what was
+drawn before), which is as fast as this machine does two such things at once. Opening engine and
+sandbox counts everywhere, and so do Prefect's tasks; a first round that is not counted warms up
+caches and the server. All do the same work: the same seeds, the same programs. The goal: both take
+at most 1.15 times the longer one alone.
 
 Each side has a core of its own: one engine thread, one sandbox worker. CPU seconds (of this process
 and all it started) tell whether doing both at once costs more work, and what a machine whose cores
@@ -19,18 +21,20 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
+import psutil
 from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
@@ -44,7 +48,7 @@ from tasks.environments import load_environment
 from tasks.models import resolve_model
 
 GOAL = 1.15
-MODES = ("draw", "check", "both")
+MODES = ("draw", "check", "both", "beside")
 
 
 def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> Stages:
@@ -78,40 +82,63 @@ def measure(root: str, number: int, options: dict[str, object]) -> dict[str, flo
     """Seconds of each mode, once."""
     arguments = argparse.Namespace(**options)
     house = Warehouse.open(root)
-    took: dict[str, float] = {}
-    for mode in MODES if number % 2 else ("both", "draw", "check"):
-        run = "both" if mode == "both" else "alone"
+
+    def begin(run: str) -> tuple[Stages, Ask]:
         stages = make_stages(house, f"{run}-{number}", arguments)
         problems = stages.environment.problems("train", arguments.problems, 0, [1, 2, 3])
-        ask = Ask("train", stages.incumbent, problems, stages.config.sampling, "sample")
-        start, cpu = time.monotonic(), cpu_seconds()
+        return stages, Ask("train", stages.incumbent, problems, stages.config.sampling, "sample")
+
+    def draw(run: str) -> None:
+        stages, ask = begin(run)
         with stages.engines:
-            (draw_all if mode == "draw" else answer)(stages, ask)
+            draw_all(stages, ask)
+
+    def work(run: str) -> None:
+        stages, ask = begin(run)
+        with stages.engines:
+            answer(stages, ask)
+
+    def beside() -> None:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            checking = pool.submit(copy_context().run, work, "first")
+            draw("second")
+            checking.result()
+
+    steps: dict[str, Callable[[], None]] = {
+        "draw": lambda: draw("first"),
+        "beside": beside,
+        "check": lambda: work("second"),
+        "both": lambda: work("third"),
+    }
+    took: dict[str, float] = {}
+    for mode in steps if number % 2 else ("both", "draw", "beside", "check"):
+        start, cpu = time.monotonic(), cpu_seconds()
+        steps[mode]()
         took[mode], took[f"{mode} cpu"] = time.monotonic() - start, cpu_seconds() - cpu
     check_same_work(house, number)
     return took
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of this process and of the children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    """CPU seconds of this process, of all below it, and of what they reaped."""
+    me = psutil.Process()
+    used = [one.cpu_times() for one in (me, *me.children(recursive=True))]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in used)
 
 
 def check_same_work(house: Warehouse, number: int) -> None:
     """Refuse to compare times of different work."""
-    texts = [
-        house.read("samples", run=f"{run}-{number}", columns=["prompt_id", "index", "text"])
-        for run in ("alone", "both")
-    ]
-    verdicts = [
-        house.read("executions", run=f"{run}-{number}", columns=["verdict"])
-        for run in ("alone", "both")
-    ]
+    runs = [f"{run}-{number}" for run in ("first", "second", "third")]
+    columns = ["prompt_id", "index", "text"]
+    texts = [house.read("samples", run=run, columns=columns) for run in runs]
+    verdicts = [house.read("executions", run=run, columns=["verdict"]) for run in runs]
     assert texts[0].num_rows == verdicts[0].num_rows > 0
-    assert texts[0].equals(texts[1]), "both modes must draw the same samples"
-    same = sum(a == b for a, b in zip(*(v["verdict"].to_pylist() for v in verdicts), strict=True))
-    print(f"  {texts[0].num_rows} samples, {same} with the same verdict in both", flush=True)
+    assert texts[0].equals(texts[1]) and texts[0].equals(texts[2]), "all must draw the same"
+    same = sum(
+        len(set(row)) == 1
+        for row in zip(*(v["verdict"].to_pylist() for v in verdicts), strict=True)
+    )
+    print(f"  {texts[0].num_rows} samples, {same} with the same verdict in all", flush=True)
 
 
 @contextmanager
@@ -153,13 +180,15 @@ def main() -> None:
     ratio = medians["both"] / longer
     pairs = [
         both / max(draw, check)
-        for draw, check, both in zip(*(found[mode] for mode in MODES), strict=True)
+        for draw, check, both, _ in zip(*(found[mode] for mode in MODES), strict=True)
     ]
     print(
         f"both / longer alone: {ratio:.3f} (by run {', '.join(f'{one:.2f}' for one in pairs)}), "
         f"goal {GOAL}: {'met' if ratio <= GOAL else 'missed'}; one after the other would be "
         f"{(medians['draw'] + medians['check']) / longer:.2f}"
     )
+    limit = medians["beside"] / longer
+    print(f"beside each other, nothing waiting: {limit:.3f}; both / that: {ratio / limit:.3f}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,16 @@
 
 import json
 import os
+import resource
 import sys
 
 from tasks.child_process import die_with_parent
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:
@@ -23,6 +30,11 @@ def main() -> None:
                 sys.exit(int(code))
             case ["raise"]:
                 raise RuntimeError("as it was told")
+            case ["free", num_bytes]:
+                before = resident_bytes()
+                b"x" * int(num_bytes)
+                print(resident_bytes() - before, flush=True)
+                continue
         print(line.strip().upper(), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import IO
 
 import pytest
 
+from tasks import child_process, forked_child
 from tasks.child_process import Child, end_child, read_tail, start_child
 from tasks.forked_child import ForkedChild
 from tests.flows.test_server import is_alive, wait_until
@@ -72,8 +74,30 @@ def test_a_child_has_what_it_was_given_and_talks(
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(timeout=0.01)
     end_child(child)
-    assert child.returncode == child.poll() == -signal.SIGKILL
+    # Its input ended, so it may have been faster than the signal.
+    assert child.returncode == child.poll() and child.returncode in (0, -signal.SIGKILL)
     assert "to stderr: hello" in read_tail(log)
+
+
+def test_freed_memory_stays_with_a_child_unless_the_user_says_otherwise(
+    log: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the variables are glibc's")
+    num_bytes = 100_000_000  # more than what is asked for ahead
+    child = start(log)
+    hear(child)
+    say(child, f"free {num_bytes}")
+    assert int(hear(child)) > num_bytes / 2
+    end_child(child)
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
+    # They count from the start of the process that children are forked from.
+    monkeypatch.setattr(child_process, "start_forked", forked_child._Forks().start)
+    child = start(log)
+    hear(child)
+    say(child, f"free {num_bytes}")
+    assert int(hear(child)) < num_bytes / 2
+    end_child(child)
 
 
 @pytest.mark.parametrize(("order", "code"), [("exit 0", 0), ("exit 7", 7), ("raise", 1)])
