@@ -36,6 +36,8 @@ GUARDS: dict[str, dict[str, Any]] = {
     "guarded": {
         "extend_at": 0.99,
         "min_share": 1.0,
+        # An answer that lost or repeated a digit is wrong, whatever its votes.
+        "selection": {"filters": [{"name": "usual_length"}]},
         # What a round gains or loses far beyond the newest length is chance, and it may teach a
         # length again: only a real loss is refused.
         "gate": {"alpha": 1.0, "min_gain": -0.05, "non_inferiority": "off"},

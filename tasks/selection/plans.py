@@ -48,7 +48,14 @@ SELECTIONS = (
     "lengthened",
     "efficiency_pairs",
 )
-FILTERS = ("length_band", "curriculum_slice", "length_spread", "noise_words", "near_valid")
+FILTERS = (
+    "length_band",
+    "curriculum_slice",
+    "length_spread",
+    "usual_length",
+    "noise_words",
+    "near_valid",
+)
 FILTER_COLUMNS = ("sample", "reason")
 _RESERVED = {"run", "round", "filter", "seed", "use_references"}
 _HEADER = (

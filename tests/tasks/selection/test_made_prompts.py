@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 
@@ -160,6 +160,26 @@ def test_filters_by_spread_and_noise(prompts: Prompts, num_sigmas: float) -> Non
         mean, width = fmean(lengths), num_sigmas * pstdev(lengths)
         is_far = abs(one.num_tokens - mean) > width + 1e-9
         far = "too_short" if one.num_tokens < mean else "too_long"
+        assert found[p, i] in ((far,) if is_far else (None, "duplicate_text"))
+
+
+@settings(max_examples=20)
+@given(PROMPTS, st.sampled_from([0, 1, 3]))
+def test_the_usual_length_of_a_difficulty(prompts: Prompts, tolerance: int) -> None:
+    usual = Selection("usual_length", {"tolerance": tolerance})
+    change = "UPDATE prompts SET difficulty = nullif(difficulty % 3, 2)"
+    found = run(prompts, "every_answer", {"max_per_prompt": 100}, [usual], change=change)
+    counts: dict[int, Counter[int]] = defaultdict(Counter)
+    for p, _, one in places_of(prompts):
+        if one.answer is not None:
+            counts[p % 3][one.num_tokens] += 1
+    for p, i, one in places_of(prompts):
+        if one.answer is None:
+            continue
+        lengths = counts[p % 3]
+        expected = max((num, length) for length, num in lengths.items())[1]
+        is_far = abs(one.num_tokens - expected) > tolerance
+        far = "too_short" if one.num_tokens < expected else "too_long"
         assert found[p, i] in ((far,) if is_far else (None, "duplicate_text"))
 
 
