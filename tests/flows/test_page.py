@@ -105,6 +105,9 @@ def test_a_run_is_filled_in_and_submitted_on_the_page(served: Served) -> None:
     assert run["parameters"]["settings"] == {"sampling.nn": 4}
     loop = run["parameters"]["loop"]
     assert (loop["run"], loop["rounds"], loop["approval"]) == ("typo", 2, True)
+    wait_for_end(served, run["id"])  # or the deployment would refuse the next test's run
+    state = served.get(f"/flow_runs/{run['id']}")["state"]
+    assert state["type"] == "FAILED" and "sampling.nn: there is no such field" in state["message"]
 
 
 SMALL = {
@@ -228,7 +231,7 @@ def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(
     assert row["gate_reasons"][0] == "The promotion was approved by Ada: it is better"
     wait_until(lambda: len(hook.texts) >= 2, f"only {hook.texts} was sent")
     waits_for_a_person, was_promoted = hook.texts
-    assert "asked" in waits_for_a_person and "wait" in waits_for_a_person
+    assert "asked" in waits_for_a_person and "Waiting for approval" in waits_for_a_person
     assert "asked" in was_promoted and "promoted" in was_promoted
 
 
