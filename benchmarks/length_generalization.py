@@ -1,9 +1,10 @@
 """How far a model that saw labels up to ten digits teaches itself: guarded, and without guards.
 
-Two loops from one model, drawn into one plot. `guarded` takes up a length once the model agrees
-with itself on all shorter ones (`extend_at`), learns only unanimous answers, and promotes by the
-gate. `unguarded` takes up the next length every round and learns every answer. Held-out accuracy
-by length is greedy and measured with labels; neither loop reads them.
+Two ways, drawn into one plot. `guarded` takes up a length once the model agrees with itself on all
+shorter ones (`extend_at`), learns only answers on which all samples of two models agree (two loops
+from bases of different seeds, side by side, vote for each other), and promotes by the gate.
+`unguarded` takes up the next length every round and learns every answer. Held-out accuracy by
+length is greedy and measured with labels; no loop reads them.
 
 Run: python benchmarks/length_generalization.py --warehouse /tmp/lengths --plot docs/images/x.svg
 A run that was stopped goes on with the same command.
@@ -15,6 +16,7 @@ import argparse
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,7 @@ GUARDS: dict[str, dict[str, Any]] = {
     },
 }
 MASTERED = 0.99
+NUM_SEEDS = 2
 # One row per round: its newest length, labels kept of it, share of them that is right, its model's
 # accuracy by length.
 _ROUNDS = """
@@ -89,41 +92,57 @@ def main() -> None:
     parser.add_argument("--warehouse", default="/tmp/selfloom-lengths")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--longest", type=int, default=22, help="longest held-out string")
-    parser.add_argument("--prompts", type=int, default=4000, help="prompts per round")
+    parser.add_argument("--prompts", type=int, default=2000, help="prompts per round")
     parser.add_argument("--steps", type=int, default=800, help="optimizer steps per round")
     parser.add_argument("--loops", nargs="+", choices=GUARDS, default=list(GUARDS))
     parser.add_argument(
-        "--from-scratch", action="store_true", help="train the base here; else the shipped one"
+        "--from-scratch", action="store_true", help="train both bases here; else one is shipped"
     )
     parser.add_argument("--plot", type=Path, help="file of the plot (.svg, .png)")
     given = parser.parse_args()
-    base = "seed:copy"
-    if given.from_scratch:
-        start = time.monotonic()
-        base = given.warehouse.rstrip("/") + "-base"  # a warehouse holds nothing foreign
-        if not Path(base).exists():
-            bootstrap("copy", base)
-            print(f"base model from scratch: {time.monotonic() - start:.0f} s", flush=True)
+    start = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        bases = list(pool.map(lambda seed: base_model(seed, given), range(NUM_SEEDS)))
+    print(f"base models: {time.monotonic() - start:.0f} s", flush=True)
     ensure_api()
-    curves = {name: run(name, base, given) for name in given.loops}
+    curves = {name: run(name, bases, given) for name in given.loops}
     if given.plot:
         draw(curves, given.plot)
 
 
-def run(name: str, base: str, given: argparse.Namespace) -> Curves:
-    """One loop, its accuracy by round and length."""
-    config = find_recipe(RECIPE).config.model_validate(settings(given) | GUARDS[name])
-    loop = LoopSpec(
-        run=name,
-        rounds=given.rounds,
-        base_model=base,
-        warehouse=given.warehouse,
-        patience=given.rounds,
-    )
+def base_model(seed: int, given: argparse.Namespace) -> str:
+    """A model that copies up to ten digits, trained here unless it is the shipped one."""
+    if seed == 0 and not given.from_scratch:
+        return "seed:copy"
+    folder = f"{given.warehouse.rstrip('/')}-base-{seed}"  # a warehouse holds nothing foreign
+    if not Path(folder).exists():
+        bootstrap("copy", folder, seed=seed)
+    return folder
+
+
+def run(name: str, bases: list[str], given: argparse.Namespace) -> Curves:
+    """One way, from one base or from all at once; the first loop's accuracy by round and length."""
+    runs = [f"{name}-{seed}" for seed in range(NUM_SEEDS if name == "guarded" else 1)]
     start = time.monotonic()
-    result = LOOPS[RECIPE](config, loop)
-    print(f"\n{name}: {time.monotonic() - start:.0f} s, ended with {result}")
-    return report(Warehouse.open(given.warehouse), name)
+
+    def go_on(seed: int, rounds: int) -> None:
+        others = {"voters": [one for one in runs if one != runs[seed]], "seed": seed}
+        config = find_recipe(RECIPE).config.model_validate(settings(given) | GUARDS[name] | others)
+        loop = LoopSpec(
+            run=runs[seed],
+            rounds=rounds,
+            base_model=bases[seed],
+            warehouse=given.warehouse,
+            patience=given.rounds,
+        )
+        LOOPS[RECIPE](config, loop)
+
+    with ThreadPoolExecutor(max_workers=len(runs)) as pool:
+        for number in range(1, given.rounds + 1):  # a round asks the models of the round before
+            list(pool.map(lambda seed, rounds=number: go_on(seed, rounds), range(len(runs))))
+    print(f"\n{name}: {time.monotonic() - start:.0f} s")
+    curves = [report(Warehouse.open(given.warehouse), one) for one in runs]
+    return curves[0]
 
 
 def settings(given: argparse.Namespace) -> dict[str, Any]:
@@ -132,10 +151,10 @@ def settings(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "environment": {"name": "copy"},
         "prompts": {"num": given.prompts},
-        # Few strings seen often are learned by heart: labels of the next length are then worse.
         "num_seed_examples": 10_000,
-        "sampling": {"n": 5, "temperature": 1.0, "max_new_tokens": given.longest + 8},
+        "sampling": {"n": 4, "temperature": 1.0, "max_new_tokens": given.longest + 8},
         "evaluation": {
+            "seed": 0,
             "num": 100 * len(lengths),
             "difficulties": lengths,
             "num_samples": 4,

@@ -9,12 +9,16 @@ those answers; labels are only ever shown for the easy slice that it started wit
 With `extend_at` (the paper: accuracy 0.99) the newest slice is the first difficulty after those
 that the model masters, so that a slice is taught again until it holds.
 
-Differs from the paper: votes are over samples of one model at T = 1 (the paper votes over five
-models with different seeds), the difficulty only rises after a promoted round, optimizer state is
-not carried over, and a monitor stops the loop when agreement on the newest slice goes. `extend_at`
-looks at the agreement of held-out samples, which needs no labels (the paper tests with labels), and
-no slice is passed over: where 11 digits were answered well but never taught, 7 % of the unanimous
-answers to 12 digits were wrong, and 1 % after a round on 11 (docs/length-generalization.md).
+With `voters` the models of other runs answer the same problems and an answer needs their votes as
+well: what one model gets wrong in all its samples, another one of another seed seldom does.
+
+Differs from the paper: without `voters` votes are over samples of one model at T = 1 (the paper
+votes over five models with different seeds), the difficulty only rises after a promoted round,
+optimizer state is not carried over, and a monitor stops the loop when agreement on the newest
+slice goes. `extend_at` looks at the agreement of held-out samples, which needs no labels (the paper
+tests with labels), and no slice is passed over: where 11 digits were answered well but never
+taught, 7 % of the unanimous answers to 12 digits were wrong, and 1 % after a round on 11
+(docs/length-generalization.md).
 """
 
 from __future__ import annotations
@@ -55,6 +59,11 @@ class LengthGeneralization(RecipeConfig):
     min_share: float = Field(
         default=1.0, ge=0, le=1, description="Vote share from which an answer is believed."
     )  # section 6: 4 of 5 models, 5 of 5 in some scripts
+    voters: list[str] = Field(
+        default_factory=list,
+        description="Runs of the same warehouse, from other seeds, whose models vote too. Round n "
+        "of each comes before round n + 1 of any.",
+    )  # section 6: five models of different seeds
     num_seed_examples: int = Field(
         default=2000, ge=1, description="Labelled examples of the base slice, for replay."
     )
@@ -84,7 +93,12 @@ def compose(stages: Stages, config: LengthGeneralization) -> TrainingTable:
             at_least=config.extend_at,
         )
         newest = min(newest, mastered)
-    stages.sample(PromptSpec(num=config.prompts.num, difficulties=[newest]), config.sampling)
+    prompts = PromptSpec(num=config.prompts.num, difficulties=[newest])
+    stages.sample(prompts, config.sampling)
+    for run in config.voters:
+        voter = stages.agent(run)
+        if voter.weight_hash != stages.incumbent.weight_hash:  # the base, in round 1
+            stages.sample(prompts, config.sampling, model=voter, name=f"voter-{run}")
     stages.vote()
     parameters = {"min_share": config.min_share, "max_per_prompt": 1}
     return stages.select(Selection("confident_majority", parameters))

@@ -132,7 +132,11 @@ PRESETS = {
 
 
 def bootstrap(
-    name: str, output_dir: str | Path, on_progress: OnTrainingProgress | None = None
+    name: str,
+    output_dir: str | Path,
+    on_progress: OnTrainingProgress | None = None,
+    *,
+    seed: int = 0,
 ) -> TrainedModel:
     """Train a seed model from scratch into a folder.
 
@@ -140,6 +144,7 @@ def bootstrap(
         name: `programs`, `copy` or `skills`.
         output_dir: The new model's folder; a finished model of the same preset is returned at once.
         on_progress: Called with step, total and loss.
+        seed: Of the first weights and of the order of rows; 0 gives the shipped model.
 
     Raises:
         UnknownNameError: There is no such preset.
@@ -148,12 +153,13 @@ def bootstrap(
     if name not in PRESETS:
         raise UnknownNameError(f"seed model {name!r}: there are {', '.join(PRESETS)}")
     preset = PRESETS[name]
+    training = preset.training.model_copy(update={"seed": preset.training.seed + seed})
     rows = preset.rows()
     with tempfile.TemporaryDirectory() as folder:
         start, data = Path(folder) / "start", Path(folder) / "rows.parquet"
         pq.write_table(_training_table(rows), data)
-        _write_random_model(preset, rows, start)
-        return train_model(preset.training, [data], start, None, output_dir, on_progress)
+        _write_random_model(preset, rows, start, seed)
+        return train_model(training, [data], start, None, output_dir, on_progress)
 
 
 def _training_table(rows: list[Lesson]) -> pa.Table:
@@ -165,8 +171,8 @@ def _training_table(rows: list[Lesson]) -> pa.Table:
     )
 
 
-def _write_random_model(preset: Preset, rows: list[Lesson], folder: Path) -> None:
-    """Random weights of seed 0 with a tokenizer made from the rows."""
+def _write_random_model(preset: Preset, rows: list[Lesson], folder: Path, seed: int) -> None:
+    """Random weights with a tokenizer made from the rows."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
     from transformers import AutoModelForCausalLM
@@ -177,7 +183,7 @@ def _write_random_model(preset: Preset, rows: list[Lesson], folder: Path) -> Non
         for text in (*(message["content"] for message in messages), completion)
     )
     tokenizer = build_tokenizer(texts, preset.vocab_size, preset.phrases())
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(_config(preset, tokenizer))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
