@@ -192,12 +192,13 @@ def evaluate(
 def bootstrap(
     name: Annotated[str, typer.Argument(help="programs, copy or skills.")],
     output: Annotated[Path, typer.Option(help="Folder of the new model; must be free.")],
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="0 gives the shipped model.")] = 0,
 ) -> None:
     """Train a seed model from scratch: the command that made the shipped ones."""
     from flows.launch import run_bootstrap
     from flows.show import show_model
 
-    show_model(run_bootstrap(name, output))
+    show_model(run_bootstrap(name, output, seed))
 
 
 @app.command(

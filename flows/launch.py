@@ -138,12 +138,13 @@ def start_prefect() -> None:
     show_failures()
 
 
-def run_bootstrap(name: str, output: Path) -> TrainedModel:
+def run_bootstrap(name: str, output: Path, seed: int) -> TrainedModel:
     """Train a seed model with a progress bar.
 
     Args:
         name: `programs`, `copy` or `skills`.
         output: Folder of the new model.
+        seed: Of the first weights and of the order of rows; 0 gives the shipped model.
 
     Raises:
         SettingError: The output is a file.
@@ -166,4 +167,4 @@ def run_bootstrap(name: str, output: Path) -> TrainedModel:
             loss = f"loss {event['loss']:.3f}" if "loss" in event else ""
             progress.update(bar, completed=event["step"], total=event["total"], loss=loss)
 
-        return bootstrap(name, output, follow)
+        return bootstrap(name, output, follow, seed=seed)
