@@ -105,7 +105,9 @@ def main() -> None:
         bases = list(pool.map(lambda seed: base_model(seed, given), range(NUM_SEEDS)))
     print(f"base models: {time.monotonic() - start:.0f} s", flush=True)
     ensure_api()
-    curves = {name: run(name, bases, given) for name in given.loops}
+    curves: dict[str, Curves] = {}
+    for name in given.loops:
+        curves |= run(name, bases, given)
     if given.plot:
         draw(curves, given.plot)
 
@@ -120,8 +122,8 @@ def base_model(seed: int, given: argparse.Namespace) -> str:
     return folder
 
 
-def run(name: str, bases: list[str], given: argparse.Namespace) -> Curves:
-    """One way, from one base or from all at once; the first loop's accuracy by round and length."""
+def run(name: str, bases: list[str], given: argparse.Namespace) -> dict[str, Curves]:
+    """One way, from one base or from all at once; accuracy by round and length of each loop."""
     runs = [f"{name}-{seed}" for seed in range(NUM_SEEDS if name == "guarded" else 1)]
     start = time.monotonic()
 
@@ -141,8 +143,7 @@ def run(name: str, bases: list[str], given: argparse.Namespace) -> Curves:
         for number in range(1, given.rounds + 1):  # a round asks the models of the round before
             list(pool.map(lambda seed, rounds=number: go_on(seed, rounds), range(len(runs))))
     print(f"\n{name}: {time.monotonic() - start:.0f} s")
-    curves = [report(Warehouse.open(given.warehouse), one) for one in runs]
-    return curves[0]
+    return {one: report(Warehouse.open(given.warehouse), one) for one in runs}
 
 
 def settings(given: argparse.Namespace) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def report(house: Warehouse, name: str) -> Curves:
     with house.connect() as con:
         rounds = con.execute(_ROUNDS, {"run": name}).fetchall()
     curves: Curves = {}
-    print("round newest labels   right   verdict  longest  accuracy by length")
+    print(f"{name}\nround newest labels   right   verdict  longest  accuracy by length")
     for number, length, kept, right, verdict, lengths, accuracy in rounds:
         curves[number] = dict(zip(lengths, accuracy, strict=True))
         shown = " ".join(f"{value:.2f}" for value in accuracy)
@@ -202,7 +203,7 @@ def reach(accuracy: dict[int, float]) -> int:
 
 def draw(curves: dict[str, Curves], path: Path) -> None:
     """One panel per loop: a curve of accuracy by length for every round."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for axes, (name, rounds) in zip(panels, curves.items(), strict=True):
         last = max(rounds)
