@@ -35,6 +35,7 @@ import psutil
 
 from storage import Warehouse, diff_tables
 
+PROJECT = Path(__file__).resolve().parents[1]
 SELFLOOM = (sys.executable, "-c", "from flows.cli import main; main()")
 RUN = "chaos"
 SETTINGS = {
@@ -90,7 +91,7 @@ class Place:
         for name, value in SETTINGS.items():
             command += ["--set", f"{name}={value}"]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-        variables |= {"PREFECT_HOME": str(self.home), "PYTHONPATH": str(Path(__file__).parents[1])}
+        variables |= {"PREFECT_HOME": str(self.home), "PYTHONPATH": str(PROJECT)}
         if self.database:
             variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = self.database
         with (self.folder / "output.txt").open("ab") as output:
@@ -142,6 +143,14 @@ async def end_connections(url: str) -> None:
     await connection.close()
 
 
+def undisturbed(place: Place, rounds: int) -> float:
+    """Run up to a round; the seconds that it took."""
+    start = time.monotonic()
+    if place.start(rounds).wait() != 0:
+        raise SystemExit(f"the undisturbed run fails: {place.folder}/output.txt")
+    return time.monotonic() - start
+
+
 def strike(place: Place, run: subprocess.Popen[bytes], fault: str, choose: random.Random) -> bool:
     """Do it; False where the run ended before there was anything to hit."""
     if fault in ("disk", "database"):
@@ -175,7 +184,6 @@ def disturbed_round(place: Place, number: int, usual_s: float, choose: random.Ra
     """One round with one fault; says what happened. Raises if it can't be finished."""
     fault, delay = choose.choice(FAULTS), choose.uniform(0.2, 0.9) * usual_s
     run = place.start(number)
-    family: set[psutil.Process] = set()
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.wait(timeout=delay)
     family = place.processes()
@@ -245,13 +253,10 @@ def main() -> None:
     given = parser.parse_args()
     top = given.folder or Path(tempfile.mkdtemp(prefix="selfloom-chaos-"))
     calm, wild = Place(top / "calm", given.database), Place(top / "wild", given.database)
-    usual_s = 0.0
-    for number in (1, 2, given.rounds):
-        start = time.monotonic()
-        if calm.start(number).wait() != 0:
-            raise SystemExit(f"the undisturbed run fails: {calm.folder}/output.txt")
-        usual_s = time.monotonic() - start if number <= 2 else usual_s
-    print(f"undisturbed: {time.monotonic() - start:.0f} s; {usual_s:.1f} s a round", flush=True)
+    undisturbed(calm, 1)
+    usual_s = undisturbed(calm, 2)  # the first one starts with round 0
+    rest_s = undisturbed(calm, given.rounds)
+    print(f"undisturbed: {rest_s:.0f} s; {usual_s:.1f} s a round alone", flush=True)
     choose, hits, start = random.Random(given.seed), Counter[str](), time.monotonic()
     with own_disk(wild.house.parent):
         for number in range(1, given.rounds + 1):

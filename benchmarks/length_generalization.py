@@ -16,7 +16,10 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +104,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="file of the plot (.svg, .png)")
     given = parser.parse_args()
     start = time.monotonic()
-    with ThreadPoolExecutor() as pool:
-        bases = list(pool.map(lambda seed: base_model(seed, given), range(NUM_SEEDS)))
+    # Processes: first weights come from torch's random numbers, which threads would share.
+    with ProcessPoolExecutor(NUM_SEEDS, get_context("spawn")) as pool:
+        bases = list(pool.map(partial(base_model, given), range(NUM_SEEDS)))
     print(f"base models: {time.monotonic() - start:.0f} s", flush=True)
     ensure_api()
     curves: dict[str, Curves] = {}
@@ -112,13 +116,12 @@ def main() -> None:
         draw(curves, given.plot)
 
 
-def base_model(seed: int, given: argparse.Namespace) -> str:
+def base_model(given: argparse.Namespace, seed: int) -> str:
     """A model that copies up to ten digits, trained here unless it is the shipped one."""
     if seed == 0 and not given.from_scratch:
         return "seed:copy"
     folder = f"{given.warehouse.rstrip('/')}-base-{seed}"  # a warehouse holds nothing foreign
-    if not Path(folder).exists():
-        bootstrap("copy", folder, seed=seed)
+    bootstrap("copy", folder, seed=seed)
     return folder
 
 
@@ -139,9 +142,9 @@ def run(name: str, bases: list[str], given: argparse.Namespace) -> dict[str, Cur
         )
         LOOPS[RECIPE](config, loop)
 
-    with ThreadPoolExecutor(max_workers=len(runs)) as pool:
+    with ThreadPoolExecutor(max_workers=len(runs)) as threads:
         for number in range(1, given.rounds + 1):  # a round asks the models of the round before
-            list(pool.map(lambda seed, rounds=number: go_on(seed, rounds), range(len(runs))))
+            list(threads.map(go_on, range(len(runs)), repeat(number)))
     print(f"\n{name}: {time.monotonic() - start:.0f} s")
     return {one: report(Warehouse.open(given.warehouse), one) for one in runs}
 

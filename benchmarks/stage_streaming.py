@@ -77,43 +77,42 @@ def draw_all(stages: Stages, ask: Ask) -> None:
         ask_shard(stages, shard, engine)
 
 
+Work = Callable[[Stages, Ask], None]
+# What each mode does at once, and with which run's samples, in an order in which they are there.
+STEPS: dict[str, list[tuple[Work, str]]] = {
+    "draw": [(draw_all, "first")],
+    "beside": [(draw_all, "second"), (answer, "first")],
+    "check": [(answer, "second")],
+    "both": [(answer, "third")],
+}
+
+
 @flow(name="streaming", task_runner=ONE_AFTER_ANOTHER)
 def measure(root: str, number: int, options: dict[str, object]) -> dict[str, float]:
     """Seconds of each mode, once."""
     arguments = argparse.Namespace(**options)
     house = Warehouse.open(root)
 
-    def begin(run: str) -> tuple[Stages, Ask]:
+    def begin(do: Work, run: str) -> Callable[[], None]:
         stages = make_stages(house, f"{run}-{number}", arguments)
         problems = stages.environment.problems("train", arguments.problems, 0, [1, 2, 3])
-        return stages, Ask("train", stages.incumbent, problems, stages.config.sampling, "sample")
+        ask = Ask("train", stages.incumbent, problems, stages.config.sampling, "sample")
 
-    def draw(run: str) -> None:
-        stages, ask = begin(run)
-        with stages.engines:
-            draw_all(stages, ask)
+        def work() -> None:
+            with stages.engines:
+                do(stages, ask)
 
-    def work(run: str) -> None:
-        stages, ask = begin(run)
-        with stages.engines:
-            answer(stages, ask)
+        return work
 
-    def beside() -> None:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            checking = pool.submit(copy_context().run, work, "first")
-            draw("second")
-            checking.result()
-
-    steps: dict[str, Callable[[], None]] = {
-        "draw": lambda: draw("first"),
-        "beside": beside,
-        "check": lambda: work("second"),
-        "both": lambda: work("third"),
-    }
     took: dict[str, float] = {}
-    for mode in steps if number % 2 else ("both", "draw", "beside", "check"):
+    for mode in STEPS if number % 2 else ("both", "draw", "beside", "check"):
+        mine, *others = [begin(do, run) for do, run in STEPS[mode]]
         start, cpu = time.monotonic(), cpu_seconds()
-        steps[mode]()
+        with ThreadPoolExecutor() as pool:
+            going_on = [pool.submit(copy_context().run, other) for other in others]
+            mine()
+            for one in going_on:
+                one.result()
         took[mode], took[f"{mode} cpu"] = time.monotonic() - start, cpu_seconds() - cpu
     check_same_work(house, number)
     return took

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,7 @@ from tasks.sampling import SampleKey, SamplingSpec, sample_shard
 from tasks.serving import KeptEngine
 
 if TYPE_CHECKING:
+    from flows.recipes.config import PromptSpec
     from flows.stages import Stages
 
 SAMPLES_PER_FILE = 65_536  # about 10 MB of Parquet; a smaller stage appears when it is done
@@ -114,6 +115,17 @@ def _shards(stages: Stages, ask: Ask) -> Iterator[Shard]:
     for number, (start, end) in enumerate(pairwise([*starts, num])):
         part = f"{ask.prefix}-{number:04d}"
         yield Shard(ask, part, ask.problems[start:end], is_probe=end == probe)
+
+
+def sample_pool(
+    stages: Stages, prompts: PromptSpec, sampling: SamplingSpec, models: Iterable[ModelRef]
+) -> None:
+    """Ask other models what the incumbent was asked; the same weights, which say the same, once."""
+    asked = {stages.incumbent.weight_hash}
+    for number, model in enumerate(models):
+        if model.weight_hash not in asked:
+            asked.add(model.weight_hash)
+            stages.sample(prompts, sampling, model=model, name=f"pool-{number}")
 
 
 def has_part(stages: Stages, table: str, part: str) -> bool:

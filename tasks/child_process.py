@@ -74,7 +74,7 @@ def start_child(
         stderr: An open file that takes everything the child prints.
         talk: Whether stdin and stdout are pipes to us; if not, stdout goes to `stderr`.
         imports: A module that imports what takes the child long; this process's children have it
-            imported once. None: the child starts from nothing.
+            imported once, and keep the memory that they free. None: the child starts from nothing.
 
     Returns:
         The started process; end it with `end_child`.

@@ -29,6 +29,7 @@ from pydantic import Field, model_validator
 
 from flows.recipes.config import EnvironmentSpec, PromptSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
+from flows.sample_stage import sample_pool
 from flows.stages import Stages
 from tasks.data_mix import MixSpec, TrainingTable
 from tasks.evaluation import frontier
@@ -95,10 +96,7 @@ def compose(stages: Stages, config: LengthGeneralization) -> TrainingTable:
         newest = min(newest, mastered)
     prompts = PromptSpec(num=config.prompts.num, difficulties=[newest])
     stages.sample(prompts, config.sampling)
-    for run in config.voters:
-        voter = stages.agent(run)
-        if voter.weight_hash != stages.incumbent.weight_hash:  # the base, in round 1
-            stages.sample(prompts, config.sampling, model=voter, name=f"voter-{run}")
+    sample_pool(stages, prompts, config.sampling, (stages.agent(run) for run in config.voters))
     stages.vote()
     parameters = {"min_share": config.min_share, "max_per_prompt": 1}
     return stages.select(Selection("confident_majority", parameters))

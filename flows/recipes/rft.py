@@ -23,6 +23,7 @@ from pydantic import Field
 
 from flows.recipes.config import RecipeConfig
 from flows.recipes.recipe import Recipe
+from flows.sample_stage import sample_pool
 from flows.stages import Stages
 from tasks.data_mix import TrainingTable
 from tasks.sampling import SamplingSpec
@@ -61,12 +62,9 @@ class RFT(RecipeConfig):
 def compose(stages: Stages, config: RFT) -> TrainingTable:
     """Sample every model, check, find the ways, keep one right solution of each."""
     stages.sample(config.prompts, config.sampling)
-    asked = {stages.incumbent.weight_hash}  # the same weights would say the same again
-    for number, name in enumerate(config.models):
-        own = stages.model(name)
-        if own.weight_hash not in asked:
-            asked.add(own.weight_hash)
-            stages.sample(config.prompts, config.sampling, model=own, name=f"pool-{number}")
+    sample_pool(
+        stages, config.prompts, config.sampling, (stages.model(name) for name in config.models)
+    )
     if config.with_solutions:
         stages.labelled(config.prompts)
     stages.vote()

@@ -14,8 +14,10 @@ import pytest
 from playwright.sync_api import Page
 
 from flows.recipes import RECIPES
+from flows.recipes.schedule import flatten
 from storage import Warehouse
 from tests.flows.browser import choose, chromium_page, fill, fill_run, log_in, submit, tick
+from tests.flows.recipes.conftest import SMALL
 from tests.flows.test_server import (
     RUN_UI,
     call,
@@ -24,6 +26,7 @@ from tests.flows.test_server import (
     is_alive,
     read_until,
     start_process,
+    wait_for_end,
     wait_until,
 )
 
@@ -46,6 +49,12 @@ class Served(NamedTuple):
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return call(f"{self.root}/api{path}", body, PASSWORD)
+
+    def state(self, run: str) -> str:
+        return str(self.get(f"/flow_runs/{run}")["state_type"])
+
+    def wait_for(self, run: str) -> None:
+        wait_for_end(lambda: self.state(run), patience_s=900)
 
     def runs(self) -> dict[str, str]:
         """The state of every flow run by its name."""
@@ -105,41 +114,19 @@ def test_a_run_is_filled_in_and_submitted_on_the_page(served: Served) -> None:
     assert run["parameters"]["settings"] == {"sampling.nn": 4}
     loop = run["parameters"]["loop"]
     assert (loop["run"], loop["rounds"], loop["approval"]) == ("typo", 2, True)
-    wait_for_end(served, run["id"])  # or the deployment would refuse the next test's run
+    served.wait_for(run["id"])  # or the deployment would refuse the next test's run
     state = served.get(f"/flow_runs/{run['id']}")["state"]
     assert state["type"] == "FAILED" and "sampling.nn: there is no such field" in state["message"]
 
 
-SMALL = {
-    "prompts.num": 16,
-    "prompts.difficulties": [1, 2],
-    "sampling.n": 4,
-    "sampling.temperature": 1.0,
-    "sampling.max_new_tokens": 48,
-    "evaluation.num": 12,
-    "evaluation.difficulties": [1, 2],
-    "evaluation.num_samples": 0,
-    "training.learning_rate": 1e-4,
-    "training.steps": 3,
-    "training.batch_size": 8,
-    "training.max_length": 192,
-    "gate.alpha": 1.0,
-    "gate.min_gain": -1.0,
-    "gate.min_problems": 1,
-    "gate.non_inferiority": "off",
-    "monitors.min_training_rows": 1,
-    "monitors.min_prompts": 1000,
-    "monitors.stop_truncated_share": 1.0,
-    "monitors.stop_repeating_share": 1.0,
-    "monitors.min_newest_majority_share": 0.0,
-}
+SETTINGS = flatten(SMALL) | {"gate.min_gain": -1.0, "gate.min_problems": 1}
 
 
 def start_run(page: Page, served: Served, run: str, rounds: int, *, approval: bool) -> str:
     """Start a run of star on the page; returns the id of its flow run."""
     any_recipe = served.get("/deployments/name/self_training/any_recipe")["id"]
     page.goto(f"{served.root}/deployments/deployment/{any_recipe}/run")
-    fill_run(page, "star", "word_problems", SMALL)
+    fill_run(page, "star", "word_problems", SETTINGS)
     fill(page, "Run", run)
     fill(page, "Rounds", rounds)
     fill(page, "Warehouse", served.folder / "warehouse")
@@ -219,12 +206,12 @@ def test_a_promotion_is_approved_and_its_artifacts_are_read_on_the_page(
         fill(page, "By", "Ada")
         fill(page, "Reason", "it is better")
         submit(page)
-        wait_for_end(served, run)
+        served.wait_for(run)
         open_artifact(page, served, "gate")
         page.get_by_text("approved by Ada: it is better").first.wait_for()
         open_artifact(page, served, "rounds")
         page.get_by_text("promoted").first.wait_for()
-    assert served.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
+    assert served.state(run) == "COMPLETED"
     house = Warehouse.open(served.folder / "warehouse")
     (row,) = house.read("rounds", run="asked", round=1).to_pylist()
     assert row["gate_verdict"] == "promoted"
@@ -248,25 +235,16 @@ def test_a_run_is_cancelled_and_retried_on_the_page(served: Served) -> None:
         )
         page.goto(f"{served.root}/runs/flow-run/{run}")
         press_twice(page, "Cancel")
-        wait_for_end(served, run)
-        assert served.get(f"/flow_runs/{run}")["state_type"] == "CANCELLED"
+        served.wait_for(run)
+        assert served.state(run) == "CANCELLED"
         wait_until(lambda: not workers_of(served), "an engine or a trainer outlived the run")
         house = Warehouse.open(served.folder / "warehouse")
         assert house.read("rounds", run="broken-off").column("round").to_pylist() == [0]
         press_twice(page, "Retry")
         wait_until(lambda: served.runs().get("broken-off-round-1") != "CANCELLED", "no retry")
-        wait_for_end(served, run)
-    assert served.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
+        served.wait_for(run)
+    assert served.state(run) == "COMPLETED"
     assert house.read("rounds", run="broken-off").column("round").to_pylist() == [0, 1]
-
-
-def wait_for_end(served: Served, run: str) -> None:
-    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-    wait_until(
-        lambda: served.get(f"/flow_runs/{run}")["state_type"] in ended,
-        "the run does not end",
-        patience_s=900,
-    )
 
 
 def open_artifact(page: Page, served: Served, key: str) -> None:

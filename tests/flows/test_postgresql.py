@@ -11,7 +11,15 @@ import pytest
 
 from storage import Warehouse
 from tests.flows.conftest import tiny_config
-from tests.flows.test_server import RUN_UI, call, free_port, read_until, start_process, wait_until
+from tests.flows.test_server import (
+    RUN_UI,
+    call,
+    free_port,
+    read_until,
+    start_process,
+    wait_for_end,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.sandbox]
 
@@ -66,8 +74,7 @@ def test_a_round_runs_on_a_server_with_postgresql(database: str, tmp_path: Path)
         def state() -> str:
             return str(call(f"{api}/flow_runs/{created['id']}")[1]["state_type"])
 
-        ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-        wait_until(lambda: state() in ended, "the run does not end", patience_s=600)
+        wait_for_end(state, patience_s=600)
         assert state() == "COMPLETED"
         keys = {artifact["key"] for artifact in call(f"{api}/artifacts/filter", {})[1]}
         assert {"rounds", "gate"} <= keys

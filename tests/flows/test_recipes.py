@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from flows.errors import UnknownRecipeError
 from flows.recipes import RECIPES, find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.stages import Stages
+from tasks.models import ModelRef
 from tasks.selection import Selection, check_selections
 
 # (setting, published value): the sections are named beside the defaults.
@@ -205,6 +207,7 @@ class Recorder:
         self.selections: list[Selection] = []
         self.difficulties: list[int] | None = None
         self.num_promoted = num_promoted
+        self.incumbent = ModelRef("recorded", Path(), "")
 
     def sample(self, prompts: Any, sampling: Any, of: str = "environment") -> None:
         self.calls.append("sample")

@@ -72,6 +72,12 @@ def wait_until(condition: Callable[[], bool], what: str, *, patience_s: float = 
         time.sleep(0.1)
 
 
+def wait_for_end(state: Callable[[], str], *, patience_s: float = PATIENCE_S) -> None:
+    """Wait until a flow run is in a state that it stays in."""
+    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    wait_until(lambda: state() in ended, "the run does not end", patience_s=patience_s)
+
+
 def read_until(process: subprocess.Popen[str], word: str) -> str:
     """What the process printed, up to the line with the word."""
     assert process.stdout
@@ -193,8 +199,7 @@ def test_a_run_from_the_page_completes_with_its_artifacts_and_a_cut_off_one_is_c
         return str(call(f"{api}/flow_runs/{flow_run}")[1]["state_type"])
 
     first = trigger("first")
-    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-    wait_until(lambda: state_of(first) in ended, "the run does not end")
+    wait_for_end(lambda: state_of(first))
     assert state_of(first) == "COMPLETED"
     assert call(f"{api}/flow_runs/{first}")[1]["name"] == "first"
     keys = {artifact["key"] for artifact in call(f"{api}/artifacts/filter", {})[1]}
