@@ -10,6 +10,7 @@ import pytest
 
 from storage import Warehouse
 from tests.flows.conftest import tiny_config
+from tests.flows.databases import database
 from tests.flows.test_server import (
     RUN_UI,
     Start,
@@ -24,7 +25,7 @@ from tests.flows.test_server import (
     wait_until,
 )
 
-__all__ = ["start"]  # a fixture
+__all__ = ["database", "start"]  # fixtures
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.sandbox]
 
@@ -57,7 +58,7 @@ class Clock(NamedTuple):
 
 @pytest.mark.timeout(1800)
 def test_a_night_fires_is_not_overlapped_and_goes_on_after_a_kill(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, database: dict[str, str]
 ) -> None:
     port = str(free_port())
     clock = Clock(f"http://127.0.0.1:{port}/api", tmp_path)
@@ -66,7 +67,7 @@ def test_a_night_fires_is_not_overlapped_and_goes_on_after_a_kill(
     settings.write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
     warehouse = tmp_path / "warehouse"
 
-    process = start(RUN_UI, "ui", "--port", port)
+    process = start(RUN_UI, "ui", "--port", port, **database)
     read_until(process, "being served")
     where = ("--config", str(settings), "--warehouse", str(warehouse))
     clock.schedule("--cron", "* * * * *", "--approval", *where)
@@ -76,7 +77,7 @@ def test_a_night_fires_is_not_overlapped_and_goes_on_after_a_kill(
     family = descendants(process.pid)
     os.killpg(process.pid, signal.SIGKILL)  # server and worker, in the middle of a round
     wait_until(lambda: not any(map(is_alive, family)), "a run outlived its server")
-    read_until(start(RUN_UI, "ui", "--port", port), "being served")
+    read_until(start(RUN_UI, "ui", "--port", port, **database), "being served")
     states = {run["id"]: run["state_type"] for run in clock.runs()}
     assert states[first] == "CRASHED"
 

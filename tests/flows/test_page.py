@@ -17,6 +17,7 @@ from flows.recipes import RECIPES
 from flows.recipes.schedule import flatten
 from storage import Warehouse
 from tests.flows.browser import choose, chromium_page, fill, fill_run, log_in, submit, tick
+from tests.flows.databases import database
 from tests.flows.recipes.conftest import SMALL
 from tests.flows.test_server import (
     RUN_UI,
@@ -29,6 +30,8 @@ from tests.flows.test_server import (
     wait_for_end,
     wait_until,
 )
+
+__all__ = ["database"]  # a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect]
 
@@ -62,12 +65,14 @@ class Served(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, database: dict[str, str]) -> Iterator[Served]:
     """One `selfloom ui` with a password; in the end Ctrl-C has to end all of it."""
     folder = tmp_path_factory.mktemp("page")
     port = str(free_port())
-    with start_process(folder, RUN_UI, "ui", "--port", port, **VARIABLES) as process:
+    variables = {**VARIABLES, **database}
+    with start_process(folder, RUN_UI, "ui", "--port", port, **variables) as process:
         assert f"Prefect UI: http://127.0.0.1:{port}" in read_until(process, "being served")
+        assert bool(list(folder.rglob("prefect.db"))) is not bool(database)
         yield Served(f"http://127.0.0.1:{port}", folder)
         family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does

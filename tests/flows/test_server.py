@@ -59,8 +59,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts Python code as `start_process` does, any number of times."""
     with contextlib.ExitStack() as stack:
 
-        def run(code: str, *arguments: str) -> subprocess.Popen[str]:
-            return stack.enter_context(start_process(tmp_path, code, *arguments))
+        def run(code: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+            return stack.enter_context(start_process(tmp_path, code, *arguments, **variables))
 
         yield run
 
