@@ -58,6 +58,7 @@ def compose(stages: Stages, config: SelfRationalization) -> TrainingTable:
         "min_margin": config.min_margin,
         "max_pairs": config.max_pairs,
     }
+    stages.select(Selection("only_judged"))
     return stages.select_asked(config.judge.name, Selection("best_worst", parameters))
 
 

@@ -38,6 +38,7 @@ SELECTIONS = (
     "soft_pairs",
     "difficulty_balance",
     "every_answer",
+    "only_judged",
     "win_rate_pairs",
     "policy_pairs",
     "policy_examples",

@@ -29,9 +29,13 @@ SMALL: dict[str, Any] = {
         "min_newest_majority_share": 0.0,
         "max_newest_drop": 1.0,
         "max_chosen_logprob_drop": 1000.0,
+        "stop_first_share": 1.0,
+        "stop_top_score_share": 1.0,
     },
     "shard_size": 50,
 }
+# The skills model knows these problems; only heat makes it answer one in several ways.
+HOT: dict[str, Any] = {"temperature": 1.5}
 # Rows of every round that are traced: lineage takes a few milliseconds each.
 NUM_TRACED = 5
 

@@ -3,7 +3,7 @@
 import pytest
 
 from storage import Warehouse
-from tests.flows.recipes.conftest import RunTwoRounds, query
+from tests.flows.recipes.conftest import HOT, RunTwoRounds, query
 
 pytestmark = [
     pytest.mark.recipes,
@@ -152,7 +152,7 @@ def test_scpo_with_generated_problems(run_two_rounds: RunTwoRounds) -> None:
         num_shots=3,
         questions=QUESTIONS,
         rules=RULES,
-        sampling={"temperature": 3.0},  # it knows these problems: only heat makes it err
+        sampling=HOT,
         min_share=0.25,
         min_generated_share=0.25,
         tables={"scores", "votes", "executions", "rejections"},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage import Warehouse
-from tests.flows.recipes.conftest import RunTwoRounds, query
+from tests.flows.recipes.conftest import HOT, RunTwoRounds, query
 
 pytestmark = [
     pytest.mark.recipes,
@@ -30,7 +30,9 @@ def metrics(house: Warehouse, number: int) -> dict[str, Any]:
 
 
 def test_self_rewarding(run_two_rounds: RunTwoRounds) -> None:
-    house = run_two_rounds("self_rewarding", base_model=BASE, tables={"scores"}, judge=RUBRIC)
+    house = run_two_rounds(
+        "self_rewarding", base_model=BASE, sampling=HOT, tables={"scores"}, judge=RUBRIC
+    )
     rows = query(
         house,
         "SELECT p.margin, avg(c.value) AS chosen, avg(r.value) AS rejected FROM pairs AS p "
@@ -46,6 +48,7 @@ def test_meta_rewarding_trains_the_judge_in_its_first_rounds(run_two_rounds: Run
     house = run_two_rounds(
         "meta_rewarding",
         base_model=BASE,
+        sampling=HOT,
         judge=RUBRIC | {"num_judgements": 4},
         meta_judge={"max_judgements": 3, "max_new_tokens": 40},
         judge_rounds=1,
@@ -69,7 +72,7 @@ def test_meta_rewarding_trains_the_judge_in_its_first_rounds(run_two_rounds: Run
 def test_cream_has_no_one_to_agree_with_before_the_first_promotion(
     run_two_rounds: RunTwoRounds,
 ) -> None:
-    house = run_two_rounds("cream", base_model=BASE, tables={"scores"})
+    house = run_two_rounds("cream", base_model=BASE, sampling=HOT, tables={"scores"})
     first, second = (metrics(house, number)["rewards"] for number in (1, 2))
     assert first["reward"]["kind"] == "mean_logprob" and "mean" not in first
     soft = query(house, "SELECT round, list(DISTINCT soft_label) AS c FROM pairs GROUP BY 1")
@@ -86,7 +89,7 @@ def test_cream_has_no_one_to_agree_with_before_the_first_promotion(
 
 def test_cream_with_the_model_before_the_base(run_two_rounds: RunTwoRounds) -> None:
     house = run_two_rounds(
-        "cream", base_model=BASE, initial_model="seed:programs", consistency="dyn"
+        "cream", base_model=BASE, sampling=HOT, initial_model="seed:programs", consistency="dyn"
     )
     found = metrics(house, 1)["rewards"]
     assert found["reward"]["kind"] == "log_ratio" and found["previous"]["kind"] == "mean_logprob"
@@ -102,7 +105,12 @@ def test_cream_with_the_model_before_the_base(run_two_rounds: RunTwoRounds) -> N
 
 def test_scir(run_two_rounds: RunTwoRounds) -> None:
     house = run_two_rounds(
-        "scir", base_model=BASE, tables={"scores"}, judge=PAIR, initial_model="seed:programs"
+        "scir",
+        base_model=BASE,
+        sampling={"temperature": 2.0},
+        tables={"scores"},
+        judge=PAIR | {"num_opponents": 3},  # it seldom decides
+        initial_model="seed:programs",
     )
     rows = query(
         house,
@@ -116,7 +124,7 @@ def test_scir(run_two_rounds: RunTwoRounds) -> None:
 @pytest.mark.parametrize("name", ["osp", "self_reference", "salmon"])
 def test_preferences_with_their_strength(run_two_rounds: RunTwoRounds, name: str) -> None:
     judge = PAIR if name == "salmon" else PAIR | {"num_judgements": 2}
-    house = run_two_rounds(name, base_model=BASE, tables={"scores"}, judge=judge)
+    house = run_two_rounds(name, base_model=BASE, sampling=HOT, tables={"scores"}, judge=judge)
     labels = {row["soft_label"] for row in query(house, "SELECT soft_label FROM pairs")}
     assert labels <= {1.0} if name == "salmon" else all(0.5 < label <= 1.0 for label in labels)
     roles = {row["role"] for row in query(house, "SELECT DISTINCT role FROM samples")}
@@ -142,7 +150,11 @@ def test_self_align_learns_answers_without_the_principles(run_two_rounds: RunTwo
 
 def test_self_rationalization_learns_judgements_alone(run_two_rounds: RunTwoRounds) -> None:
     house = run_two_rounds(
-        "self_rationalization", base_model=BASE, judge=RUBRIC | {"num_judgements": 4}, **LONG
+        "self_rationalization",
+        base_model=BASE,
+        sampling=HOT,
+        judge=RUBRIC | {"num_judgements": 4},
+        **LONG,
     )
     rows = query(
         house,

@@ -1,4 +1,4 @@
-"""Selections and filters of recipes that make prompts, against a few lines of Python each."""
+"""Selections and filters of recipes that make more than answers, against a bit of Python each."""
 
 from __future__ import annotations
 
@@ -79,6 +79,14 @@ def test_every_answer_of_made_problems(prompts: Prompts, needs_answer: bool) -> 
             kept = [i for i in usable if found[p, i] is None]
             assert {own[i].text for i in kept} == {own[i].text for i in usable}
             assert len(kept) == len({own[i].text for i in kept})
+
+
+@settings(max_examples=10)
+@given(PROMPTS)
+def test_of_judged_answers_none_is_learned(prompts: Prompts) -> None:
+    found = run(prompts, "only_judged", {})
+    for p, i, one in places_of(prompts):
+        assert found[p, i] == ("no_answer" if one.answer is None else "only_judged")
 
 
 @settings(max_examples=10)
