@@ -22,7 +22,7 @@ from flows.recipes import RECIPES, find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.recipes.recipe import Recipe
 from flows.run_lock import hold_run
-from flows.training_round import RoundResult, training_round
+from flows.training_round import RoundResult, read_result, training_round
 from storage import Warehouse
 from tasks.models import incumbent_of, resolve_model
 from tasks.promotion import decided_rounds, renew_alias
@@ -121,16 +121,20 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         check_same_settings(house, method, config, loop.base_model, run)
         note_other_sql(house, run)
         check_plan(method, config)
+        renew_alias(house, run)  # it was killed, maybe, between a round's end and what follows it
         approval_h = loop.approval_h if loop.approval else None
         results: list[RoundResult] = []
         rejected, is_enough = 0, False
+        report = ""
         decided = decided_rounds(house, run)
         for number in range(_total_rounds(house, run, loop) + 1):
-            result = training_round(
-                recipe, config, run, number, house.uri, loop.base_model, approval_h
-            )
+            result = read_result(house, run, number)
+            if result is None:
+                result = training_round(
+                    recipe, config, run, number, house.uri, loop.base_model, approval_h
+                )
+                report = publish(house, run)
             results.append(result)
-            report = publish(house, run)
             rejected = rejected + 1 if result.verdict == "rejected" else 0
             if number in decided:  # whoever decided has seen it, and runs the loop again
                 rejected = 0
@@ -141,6 +145,7 @@ def run_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> LoopResult:
         promoted = incumbent_of(house, run)
         assert promoted is not None  # round 0 is done
         _say_end(results[-1], promoted.id, rejected if is_enough else 0)
+        report = report or publish(house, run)
     return LoopResult(run, promoted.id, report, results)
 
 
