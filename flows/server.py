@@ -2,7 +2,7 @@
 
 Prefect's own temporary server belongs to the terminal's foreground group: Ctrl-C ends it before the
 flow can report to it, and the flow hangs; after a kill -9 of the flow it stays behind. Ours run in
-a session of their own and watch their parent.
+a session of their own and watch their parent, which starts them again where they are killed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import os
 import select
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from tasks.child_process import Child, end_child, read_tail, start_child
 
 DEFAULT_PORT = 4200
 START_TIMEOUT_S = 180.0  # a first start migrates the database
+RESTART_PAUSE_S = 1.0
 STOP_TIMEOUT_S = 10.0  # for recording the task runs that were handed in
 SERVED_BY = "SELFLOOM_SERVED_BY"  # environment variable with the process id of `selfloom ui`
 TAG = "selfloom"  # of the deployments
@@ -112,15 +114,58 @@ def prefect_server(host: str, port: int, kind: Kind) -> Iterator[str]:
     check_port(host, port)
     api_url = f"http://{WILDCARDS.get(host, host)}:{port}/api"
     with tempfile.TemporaryFile() as log:
-        arguments = [kind, host, str(port)]
-        process = start_child("flows.server_process", arguments, 1, stderr=log, talk=False)
+
+        def begin() -> Child:
+            arguments = [kind, host, str(port)]
+            return start_child("flows.server_process", arguments, 1, stderr=log, talk=False)
+
+        server = _KeptUp(begin)
         try:
-            _wait(process, api_url, log)
+            _wait(server.process, api_url, log)
             _use(api_url)
+            server.keep_up()
             yield api_url
         finally:
-            process.terminate()
-            end_child(process, grace_s=STOP_TIMEOUT_S)
+            server.close()
+
+
+class _KeptUp:
+    """A server that is started again where it ends untold: it was killed, or memory was short.
+
+    What runs on it asks again for minutes, and so goes on.
+    """
+
+    def __init__(self, begin: Callable[[], Child]) -> None:
+        self._begin = begin
+        self._closing = threading.Event()
+        self._turn = threading.Lock()
+        self.process = begin()
+
+    def keep_up(self) -> None:
+        threading.Thread(target=self._watch, name="keep-server-up", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            status = self.process.wait()
+            # A server that can't start any more is not asked to ten times a second.
+            if self._closing.wait(RESTART_PAUSE_S):
+                return
+            with self._turn:
+                if self._closing.is_set():
+                    return
+                print(
+                    f"the Prefect server ended with status {status}; starting it again",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                end_child(self.process)
+                self.process = self._begin()
+
+    def close(self) -> None:
+        with self._turn:
+            self._closing.set()
+        self.process.terminate()
+        end_child(self.process, grace_s=STOP_TIMEOUT_S)
 
 
 def _use(api_url: str) -> None:

@@ -156,21 +156,40 @@ def test_a_configured_server_that_does_not_answer_is_named(monkeypatch: pytest.M
         ensure_api()
 
 
+ENSURE_API = """
+from flows.settings import set_defaults
+set_defaults()
+from flows.server import ensure_api
+print("up:", ensure_api(), ensure_api())
+input()
+"""
+
+
 @pytest.mark.prefect
 def test_a_private_server_ends_with_its_process_however_it_ends(start: Start) -> None:
-    code = (
-        "from flows.settings import set_defaults; set_defaults()\n"
-        "from flows.server import ensure_api\n"
-        "print('up:', ensure_api(), ensure_api())\n"
-        "input()"
-    )
-    process = start(code)
+    process = start(ENSURE_API)
     first, second = read_until(process, "up:").split()[-2:]
     assert first == second and is_up(first)
     family = descendants(process.pid)
     assert len(family) == 2
     process.kill()
     wait_until(lambda: not any(map(is_alive, family)), "the server outlived its process")
+
+
+@pytest.mark.prefect
+def test_a_private_server_that_is_killed_comes_back_at_its_address(start: Start) -> None:
+    process = start(ENSURE_API)
+    address = read_until(process, "up:").split()[-1]
+    (killed,) = descendants(process.pid) - {process.pid}
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: not is_alive(killed), "it is still there")
+    wait_until(lambda: is_up(address), "the server did not come back")
+    assert "status -9; starting it again" in read_until(process, "starting it again")
+    family = descendants(process.pid)
+    assert len(family) == 2
+    process.communicate("\n")
+    assert process.returncode == 0
+    assert not any(map(is_alive, family))
 
 
 RUN_UI = "from flows.cli import main; main()"
