@@ -57,6 +57,7 @@ def make_stages(house: Warehouse, run: str, arguments: argparse.Namespace) -> St
         {
             "sampling": {"n": arguments.samples, "temperature": 1.0, "max_new_tokens": 64},
             "engine": {
+                "name": arguments.engine,
                 "options": {"num_threads": arguments.threads},
                 "reuse": False,  # all three do the same work
             },
@@ -152,6 +153,7 @@ def quiet_prefect() -> Iterator[None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="seed:programs", help="seed:NAME or a folder")
+    parser.add_argument("--engine", default="transformers", help="or vllm")
     parser.add_argument("--problems", type=int, default=400)
     parser.add_argument("--samples", type=int, default=8, help="per problem")
     parser.add_argument("--shard", type=int, default=50, help="problems per shard")

@@ -304,8 +304,9 @@ def test_two_scores_of_one_check_are_an_error(warehouse: Warehouse) -> None:
         chosen(warehouse, "confident_majority")
 
 
-# Their own tests have what these read: a judge's words, longer versions, rollouts, times.
-OTHER_ROUNDS = ("soft_pairs", "lengthened", "step_pairs", "efficiency_pairs")
+# Their own tests have what these read: a judge's words, longer versions, rollouts, times; the last
+# one selects nothing.
+OTHER_ROUNDS = ("soft_pairs", "lengthened", "step_pairs", "efficiency_pairs", "only_judged")
 
 
 @pytest.mark.parametrize("name", [name for name in SELECTIONS if name not in OTHER_ROUNDS])
