@@ -121,13 +121,13 @@ def measured(
 
 def successors(spec: GateSpec, num: int, lost: float, comparisons: int) -> float:
     """Share of first tests that promote a successor that is 5 points better and loses so much."""
-    rng = np.random.default_rng(0)
+    rng, level = np.random.default_rng(0), level_of_round_1(spec)
     found = []
     for _ in range(comparisons):
         # 0: both are right, 1: only the candidate, 2: only the incumbent.
         kind = rng.choice(3, num, p=[1 - 2 * lost - GAIN, lost + GAIN, lost])
         pair = (kind != 1).astype(np.int64), (kind != 2).astype(np.int64)
-        found.append(promotion(spec, *pair, 1, level_of_round_1(spec))[0])
+        found.append(promotion(spec, *pair, 1, level)[0])
     return float(np.mean(found))
 
 

@@ -147,7 +147,7 @@ class _KeptUp:
     def _watch(self) -> None:
         while True:
             status = self.process.wait()
-            # A server that can't start any more is not asked to ten times a second.
+            # A server that can't start any more is not started without a pause.
             if self._closing.wait(RESTART_PAUSE_S):
                 return
             with self._turn:
