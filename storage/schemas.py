@@ -3,8 +3,8 @@
 Field metadata:
     doc: what the column holds; the catalog shows it as the column's comment.
     measured: "true" where a clock or a meter made the value, or where it says what was in the
-        warehouse before. Two runs of the same work have the same tables when all other columns are
-        equal.
+        warehouse before or what befell the machine. Two runs of the same work have the same tables
+        when all other columns are equal.
     format: "json" for a string column that holds one JSON document.
     values: the allowed words, separated by "|".
 """
@@ -145,7 +145,12 @@ TABLES: Final[dict[str, pa.Schema]] = {
         column("limits_enforced_by", STRING, "What held the limits: cgroups, rlimits, …"),
         column("image_digest", STRING, "Digest of the container image, if any.", null=True),
         column("flags", STRINGS, "Observations beside the verdict, e.g. 'near_limit'."),
-        column("attempts", INT, "Times it was started; more than 1 after a sandbox fault."),
+        column(
+            "attempts",
+            INT,
+            "Times it was started; more than 1 after a sandbox fault.",
+            measured=True,
+        ),
         column("feedback", STRING, "How it failed, for its author; null if it did not.", null=True),
     ),
     "scores": table(
