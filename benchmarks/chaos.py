@@ -8,9 +8,14 @@ to be those of an undisturbed run, with no process, model or shard left over. On
 may be apart by rounding: what is left of a shard after a kill is drawn in other batches.
 
 Needs root, for a disk that can be filled (a tmpfs). With `--database` Prefect keeps its records in
-that PostgreSQL, and losing it ends all connections; without, SQLite's file is locked.
+that PostgreSQL, and losing it ends all connections; without, SQLite's file is locked. `--recipe`
+runs the stages of another recipe; `--set` gives what it needs beside the small settings here.
 
 Run: python benchmarks/chaos.py --rounds 100
+     python benchmarks/chaos.py --rounds 20 --recipe codedpo --base-model seed:skills \\
+         --set environment.name=functions --set prompts.num=8 --set prompts.difficulties=[1,2,3] \\
+         --set evaluation.difficulties=[1,2,3] --set tests.n=4 --set tests.max_new_tokens=96 \\
+         --set training.max_length=256 --set cross.num_timings=0
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -89,17 +94,15 @@ PATIENCE_S = 60.0  # for processes that are told to end
 class Place:
     """A warehouse with a Prefect home of its own, and the command that runs rounds there."""
 
-    def __init__(self, folder: Path, database: str | None):
-        self.folder, self.database = folder, database
+    def __init__(self, folder: Path, database: str | None, arguments: Sequence[str]):
+        self.folder, self.database, self.arguments = folder, database, arguments
         self.house, self.home = folder / "disk" / "warehouse", folder / "prefect"
         self.house.parent.mkdir(parents=True, exist_ok=True)
 
     def start(self, rounds: int) -> subprocess.Popen[bytes]:
         """`selfloom run`, up to a round."""
-        command = [*SELFLOOM, "run", "rest_em", "--run", RUN, "--rounds", str(rounds)]
-        command += ["--base-model", "seed:programs", "--warehouse", str(self.house)]
-        for name, value in SETTINGS.items():
-            command += ["--set", f"{name}={value}"]
+        command = [*SELFLOOM, "run", *self.arguments, "--run", RUN, "--rounds", str(rounds)]
+        command += ["--warehouse", str(self.house)]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         variables |= {"PREFECT_HOME": str(self.home), "PYTHONPATH": str(PROJECT)}
         if self.database:
@@ -279,9 +282,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of what happens when")
     parser.add_argument("--database", help="postgresql+asyncpg://... for Prefect's records")
     parser.add_argument("--folder", type=Path, help="to keep everything in; must be new")
+    parser.add_argument("--recipe", default="rest_em")
+    parser.add_argument("--base-model", default="seed:programs")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE, as selfloom run's")
     given = parser.parse_args()
+    arguments = [given.recipe, "--base-model", given.base_model]
+    for name, value in {**SETTINGS, **dict(one.split("=", 1) for one in given.set)}.items():
+        arguments += ["--set", f"{name}={value}"]
     top = given.folder or Path(tempfile.mkdtemp(prefix="selfloom-chaos-"))
-    calm, wild = Place(top / "calm", given.database), Place(top / "wild", given.database)
+    calm, wild = (Place(top / name, given.database, arguments) for name in ("calm", "wild"))
     undisturbed(calm, 1)
     usual_s = undisturbed(calm, 2)  # the first one starts with round 0
     rest_s = undisturbed(calm, given.rounds)
