@@ -13,8 +13,9 @@ runs the stages of another recipe; `--set` gives what it needs beside the small 
 
 Run: python benchmarks/chaos.py --rounds 100
      python benchmarks/chaos.py --rounds 20 --recipe codedpo --base-model seed:skills \\
-         --set environment.name=functions --set prompts.num=8 --set prompts.difficulties=[1,2,3] \\
-         --set evaluation.difficulties=[1,2,3] --set tests.n=4 --set tests.max_new_tokens=96 \\
+         --set environment.name=functions --set prompts.difficulties=[2,3] \\
+         --set sampling.n=8 --set sampling.temperature=1.2 --set sampling.max_new_tokens=96 \\
+         --set tests.n=4 --set tests.temperature=1 --set tests.max_new_tokens=96 \\
          --set training.max_length=256 --set cross.num_timings=0
 """
 
