@@ -187,7 +187,7 @@ def _row(
 
 
 def completion_columns(
-    completion: Completion, key: SampleKey, engine: Engine, digest: str
+    completion: Completion, key: SampleKey, engine: Engine, digest: str | None
 ) -> dict[str, object]:
     """The columns of `samples` that are the same for everything that is asked.
 
@@ -195,7 +195,7 @@ def completion_columns(
         completion: What the engine gave.
         key: What the samples have in common.
         engine: Serves the policy.
-        digest: The request's.
+        digest: The request's; None where nothing was asked.
     """
     return {
         "role": key.role,

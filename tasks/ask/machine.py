@@ -18,6 +18,7 @@ from tasks.ask.sample import Chain, Sample, ask_seed, variables
 from tasks.ask.sources import AskedRow
 from tasks.engines import Completion, Engine, GenerationRequest, request_digest
 from tasks.engines.base import begun_answer
+from tasks.errors import TemplateError
 from tasks.sampling import SampleKey, completion_columns
 
 SampleRow = Mapping[str, object]
@@ -110,20 +111,32 @@ class Machine:
             structure=link.structure,
         )
 
+    def unasked(self, step: Step, error: TemplateError) -> list[dict[str, object]]:
+        """The `samples` rows of a step that can't be asked: errors, as many as were wanted."""
+        first, reason = self._seed_of(step) + step.order[2], f"template: {error}"
+        return self.rows(
+            step,
+            None,
+            [
+                Completion(step.name, index, first + index, "", 0, "error", error=reason)
+                for index in range(step.size)
+            ],
+        )
+
     def rows(
-        self, step: Step, request: GenerationRequest, completions: Sequence[Completion]
+        self, step: Step, request: GenerationRequest | None, completions: Sequence[Completion]
     ) -> list[dict[str, object]]:
-        """The `samples` rows of the completions of a step's request.
+        """The `samples` rows of the completions of a step's request, None if there was none.
 
         Where an answer was begun, the text is that of the whole answer, and `sampling` says how
         many characters the model was given; tokens and log-probabilities are of what it wrote.
         """
-        digest = request_digest(self._engine.fingerprint, request)
+        digest = None if request is None else request_digest(self._engine.fingerprint, request)
         key, sampling = self._keys[step.link], self._sampling[step.link]
         turn = self._chain.turn(step.link)
         parents = [*step.row.parent_ids, *(str(row["id"]) for row in step.path)]
         identity = (key.run, key.round, key.purpose, key.role, turn, step.group)
-        begun = begun_answer(request.messages)
+        begun = "" if request is None else begun_answer(request.messages)
         if begun:
             sampling = {**sampling, "begun_characters": len(begun)}
         rows = []

@@ -13,7 +13,7 @@ from tasks.ask.parsers import Reader
 from tasks.ask.sample import Chain, Sample, as_chain
 from tasks.ask.sources import AskedRow
 from tasks.engines import Engine, OnProgress
-from tasks.errors import OptionError
+from tasks.errors import OptionError, TemplateError
 from tasks.sampling import SampleKey
 
 
@@ -50,7 +50,8 @@ def ask_shard(
 
     Raises:
         OptionError: If a draw rule has nothing that reads votes.
-        TemplateError: If a template uses what its rows don't have.
+        TemplateError: If a template uses columns that its rows don't have. A row that has them and
+            still can't be put into it (a null, a type) costs itself: its samples are errors.
         EngineError: If the engine fails; what is finished stays safe.
         JournalBusyError: If another process is making the same shard.
         WarehouseFullError: If the disk is full; what is finished stays safe.
@@ -91,6 +92,12 @@ def _work(
 ) -> Iterator[Step]:
     """Every step of every row, once its rows are in the journal."""
     ready = _Ready()
+
+    def finished(step: Step, found: Sequence[dict[str, object]]) -> Step:
+        journal.append(step.name, found)
+        ready.add(machine.follow(step, journal.groups[step.name]))
+        return step
+
     ready.add(machine.start(rows))
     while wave := ready.take(wave_size):
         steps = {step.name: step for step in wave}
@@ -98,14 +105,18 @@ def _work(
         for name in done:
             ready.add(machine.follow(steps[name], journal.groups[name]))
             yield steps[name]
-        if len(done) == len(steps):
+        requests = []
+        for step in wave:
+            try:
+                requests.append(machine.request(step))
+            except TemplateError as error:
+                if step.name not in done:
+                    yield finished(step, machine.unasked(step, error))
+        if all(request.id in done for request in requests):
             continue
-        requests = [machine.request(step) for step in wave]
         for request, completions in engine.iterate(requests, None, done):
             step = steps[request.id]
-            journal.append(step.name, machine.rows(step, request, completions))
-            ready.add(machine.follow(step, journal.groups[step.name]))
-            yield step
+            yield finished(step, machine.rows(step, request, completions))
 
 
 class _Ready:

@@ -248,6 +248,35 @@ def test_nothing_is_asked_where_a_template_lacks_a_column(house: Warehouse) -> N
     assert engine.asked == []
 
 
+def test_a_row_that_does_not_fit_its_template_costs_itself(house: Warehouse) -> None:
+    over = (
+        "SELECT id AS prompt_id, messages, if(id = 'p2', NULL, id) AS hint, "
+        "[] AS parent_ids FROM prompts"
+    )
+    ask = ANSWER.model_copy(update={"template": inline("{{ hint }}?"), "parser": AnswerParser()})
+    critique = CRITIQUE.model_copy(update={"template": inline("{{ hint }} {{ answer }}")})
+    chain = Chain(links=(ask, critique), wave=5)
+    asked = []
+    while not house.has("samples", run="r", round=1, part="a-0000"):
+        engine = ScriptedEngine(answers)
+        engine.fail_after = 3
+        with suppress(KeyboardInterrupt):
+            ask_shard(house, engine, chain, all_rows(house, over), KEY, seed=3, part="a-0000")
+        asked += [request.id for request in engine.asked]
+    rows = rows_of(house, "a-0000")
+    failed = [row for row in rows if row["prompt_id"] == "p2"]
+    assert [(row["role"], row["index"], row["status"]) for row in failed] == [
+        ("answer", 0, "error"),
+        ("answer", 1, "error"),
+    ]
+    assert all("template: template" in str(row["error"]) for row in failed)
+    assert all("a null would be printed" in str(row["error"]) for row in failed)
+    assert all(row["request_digest"] is None for row in failed)
+    assert {row["status"] for row in rows if row["prompt_id"] != "p2"} == {"ok"}
+    assert len(rows) == 5 * (2 + 2 * 2) + 2 and len(asked) == len(set(asked)) == 5 * (1 + 2)
+    parse_shard(house, chain, run="r", round=1, part="a-0000")
+
+
 def inline(content: str) -> Template:
     return Template.model_validate({"messages": [{"role": "user", "content": content}]})
 
