@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 
 from flows.progress import say, stage_progress
 from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, open_policy, seal_parts
+from flows.slots import sandbox_slot
 from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
 from tasks.checks.shard import check_shard
@@ -55,7 +57,8 @@ def ask(
     The rows are those that `over` gives when the stage begins; they are kept in the round's working
     folder, so that a stage which goes on after a crash has the same ones, whatever was written
     since. Engine and sandbox are opened in the flow's main thread, where they are needed, and the
-    engine stays open for the next stage.
+    engine stays open for the next stage. Shard k is read, and checked, while shard k + 1 is
+    written.
 
     Args:
         stages: The round.
@@ -79,7 +82,9 @@ def ask(
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
         engine = cache(lambda: open_policy(stages, model or stages.incumbent))
         box = cache(lambda: open_box(stages, stack) if graded else None)
+        ends: list[PrefectFuture[Any]] = []
         for segment in _segments(stages, name, source.num_rows, chain):
+            reads: list[Any] = []  # futures; Prefect puts in the result where one is passed on
             for part, start in segment:
                 if has_part(stages, "scores", part):
                     continue
@@ -87,8 +92,11 @@ def ask(
                 if not has_part(stages, "samples", part):
                     policy = (model or stages.incumbent).id
                     ask_part(stages, chain, rows, engine(), policy, part)
-                read_part(stages, chain, box(), graded, part)
-            seal_parts(stages, [part for part, _ in segment])
+                reads.append(read_part.submit(stages, chain, box(), graded, part))
+            parts = [part for part, _ in segment]
+            ends += [*reads, seal_parts.submit(stages, parts, return_state=False, wait_for=reads)]
+        for end in ends:
+            end.result()
     _count_tokens(stages)
 
 
@@ -173,7 +181,7 @@ def ask_part(
         )
 
 
-@task(name="read shard", task_run_name="read {part}", cache_policy=NO_CACHE)
+@task(name="read shard", task_run_name="read {part}", cache_policy=NO_CACHE, retries=2)
 def read_part(
     stages: Stages, chain: Chain, box: Runner | None, graded: Collection[str], part: str
 ) -> None:
@@ -186,17 +194,18 @@ def read_part(
         return
     prompts = house.read("prompts", run=run, round=number, columns=["id", "reference"]).to_pylist()
     references = {row["id"]: row["reference"] for row in prompts}
-    check_shard(
-        house,
-        stages.environment,
-        box,
-        references,
-        run=run,
-        round=number,
-        part=part,
-        roles=graded,
-        opinions=opinions,
-    )
+    with sandbox_slot(box):
+        check_shard(
+            house,
+            stages.environment,
+            box,
+            references,
+            run=run,
+            round=number,
+            part=part,
+            roles=graded,
+            opinions=opinions,
+        )
 
 
 @task(name="put judgements together", cache_policy=NO_CACHE)

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.errors import SettingError
 from flows.progress import say, stage_progress
 from flows.sample_stage import has_part, open_box, seal_parts
+from flows.slots import sandbox_slot
 from sandbox import Runner
 from tasks.crossing import CrossSpec, contested_prompts, cross_shard
 
@@ -65,7 +66,8 @@ def cross_part(
     stages: Stages, box: Runner, spec: CrossSpec, prompts: list[str], role: str, part: str
 ) -> None:
     """Run one shard's programs against its tests; doing it again writes the same ids."""
-    with stage_progress(f"round {stages.number} {part}", "prompts") as progress:
+    progress_of = stage_progress(f"round {stages.number} {part}", "prompts")
+    with sandbox_slot(box), progress_of as progress:
         cross_shard(
             stages.warehouse,
             box,

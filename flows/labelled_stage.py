@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.recipes.config import PromptSpec
 from flows.sample_stage import has_part, open_box, seal_parts
+from flows.slots import sandbox_slot
 from sandbox import Runner
 from tasks.checks.shard import check_shard
 from tasks.environments import Problem
@@ -53,4 +54,7 @@ def check_labelled(
         rows = labelled_rows(solved, role, run=run, round=number)
         house.write_shard("samples", rows, run=run, round=number, part=LABELLED)
     references = {problem.id: problem.reference for problem, _ in solved}
-    check_shard(house, stages.environment, box, references, run=run, round=number, part=LABELLED)
+    with sandbox_slot(box):
+        check_shard(
+            house, stages.environment, box, references, run=run, round=number, part=LABELLED
+        )

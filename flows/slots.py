@@ -15,6 +15,8 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 
+from sandbox import Runner
+
 DEVICE = "selfloom-device"
 SANDBOX = "selfloom-sandbox"
 # The shortest that Prefect has: so long a killed run keeps its slot.
@@ -26,9 +28,13 @@ def device_slot() -> AbstractContextManager[None]:
     return _slot(DEVICE)
 
 
-def sandbox_slot() -> AbstractContextManager[None]:
-    """Wait for a sandbox; a shard holds one, of `sandbox.workers` programs, while it is checked."""
-    return _slot(SANDBOX)
+def sandbox_slot(box: Runner | None) -> AbstractContextManager[None]:
+    """Wait for a sandbox; a shard holds one, of `sandbox.workers` programs, while it is checked.
+
+    Args:
+        box: The sandbox; None where nothing is run, and nothing waited for.
+    """
+    return nullcontext() if box is None else _slot(SANDBOX)
 
 
 def _slot(name: str) -> AbstractContextManager[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from flows.select_asked import select_asked
 from flows.stages import ONE_AFTER_ANOTHER, Stages
 from flows.training_round import write_round
 from storage import Warehouse
-from tasks.ask import Chain, DrawRule, Sample
+from tasks.ask import Chain, DrawRule, Sample, ask_shard, opinion_rows
 from tasks.ask.parsers import VerdictParser
 from tasks.environments import load_environment
 from tasks.judging import PairJudge, RubricJudge
@@ -113,6 +114,37 @@ def judged(base: Path, prefect_server: None, tmp_path_factory: pytest.TempPathFa
 def query(stages: Stages, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
     with stages.warehouse.connect() as con:
         return list(con.execute(sql, parameters).fetchall())
+
+
+def test_a_shard_is_read_while_the_next_one_is_written(
+    base: Path, prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_next_written = threading.Event()
+
+    def writing(*given: Any, part: str, **more: Any) -> None:
+        if part == "plan-0001":
+            is_next_written.set()
+        ask_shard(*given, part=part, **more)
+
+    def reading(*given: Any, **more: Any) -> Any:
+        assert is_next_written.wait(60), "the engine waits until the first shard is read"
+        return opinion_rows(*given, **more)
+
+    monkeypatch.setattr("flows.ask_stage.ask_shard", writing)
+    monkeypatch.setattr("flows.ask_stage.opinion_rows", reading)
+    plan = Sample(role="plan", template="as_is", n=2, max_new_tokens=4, parser=CRITIQUE.parser)
+
+    def work() -> None:
+        stages = stages_in(tmp_path / "w", base)
+        found.append(stages)
+        draw_problems(stages, stages.config.prompts)
+        stages.ask(plan, "plan")
+        stages.engines.close()
+
+    found: list[Stages] = []
+    run_in_flow(work)
+    counts = query(found[0], "SELECT count(*), count(DISTINCT sample_id) FROM scores")
+    assert counts == [(24, 24)]
 
 
 def test_judgements_become_pairs_of_what_the_judge_said(judged: Stages) -> None:
