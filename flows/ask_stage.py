@@ -69,7 +69,8 @@ def ask(
         variables: More variables of the query that gives the rows.
 
     Raises:
-        TemplateError: If a template uses what its rows don't have; nothing was asked then.
+        TemplateError: If a template uses what its rows don't have, or none of the first shard's
+            has; nothing was asked then.
         DataFormatError: If the query can't run or gives a row twice.
         EngineError: If the engine fails; what is finished stays safe.
     """
@@ -78,6 +79,7 @@ def ask(
     with ExitStack() as stack:
         source = stack.enter_context(rows_of(stages, asked))
         chain.check(source.columns)
+        chain.check_rows(row.values for row in source.rows(0, stages.config.shard_size))
         if source.num_rows == 0:
             say(f"{stages.run} round {stages.number}: {name}: there is nothing to ask about")
         engine = cache(lambda: open_policy(stages, model or stages.incumbent))

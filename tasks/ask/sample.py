@@ -12,6 +12,7 @@ from tasks.ask.draw import DrawRule
 from tasks.ask.parsers import Parser
 from tasks.ask.template import Template
 from tasks.engines import Structure
+from tasks.errors import TemplateError
 from tasks.sampling import SEED_BITS, SampleKey, SamplingSpec
 
 Constant = str | int | float | bool | list[str]
@@ -127,6 +128,29 @@ class Chain(BaseModel):
         for link in self.links:
             link.template.check(known | set(link.constants))
             known |= {link.role, "previous"}
+
+    def check_rows(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Check that the first template can be filled with one row at least.
+
+        A row with a null where a text is shown costs itself; if no row has one, the question is
+        wrong.
+
+        Args:
+            rows: Some rows; none are fine.
+
+        Raises:
+            TemplateError: If it can be filled with none of them; the first row's error.
+        """
+        first, wrong = self.links[0], None
+        for row in rows:
+            try:
+                first.template.render(variables(row, first, ()))
+            except TemplateError as error:
+                wrong = wrong or error
+            else:
+                return
+        if wrong is not None:
+            raise wrong
 
 
 def as_chain(what: Sample | Chain) -> Chain:

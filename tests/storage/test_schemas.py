@@ -33,6 +33,7 @@ def test_measured_columns() -> None:
         "executions.wall_ms",
         "executions.cpu_ms",
         "executions.peak_memory_mib",
+        "executions.attempts",
         "samples.reused_from",
         "rounds.seconds",
         "rounds.tokens",

@@ -277,6 +277,15 @@ def test_a_row_that_does_not_fit_its_template_costs_itself(house: Warehouse) -> 
     parse_shard(house, chain, run="r", round=1, part="a-0000")
 
 
+def test_a_question_that_fits_no_row_is_refused() -> None:
+    ask = ANSWER.model_copy(update={"template": inline("{{ hint }}")})
+    chain = Chain(links=(ask, CRITIQUE))
+    chain.check_rows([])
+    chain.check_rows([{"hint": None}, {"hint": "add"}])
+    with pytest.raises(TemplateError, match=r"row .*p1.*a null would be printed"):
+        chain.check_rows([{"prompt_id": f"p{i}", "hint": None} for i in (1, 2)])
+
+
 def inline(content: str) -> Template:
     return Template.model_validate({"messages": [{"role": "user", "content": content}]})
 

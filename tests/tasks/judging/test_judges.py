@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage import Warehouse, content_id
-from tasks.ask import RowSource, Sample, ask_shard, parse_shard
+from tasks.ask import RowSource, Sample, as_chain, ask_shard, parse_shard
 from tasks.errors import TemplateError
 from tasks.judging import (
     MetaJudge,
@@ -69,6 +69,7 @@ def run_judge(
         variables = judge.variables()
         with RowSource(w, ask.over, run="r", round=1, variables=variables, **source) as rows:
             found = rows.rows(0, rows.num_rows)
+        as_chain(ask).check_rows(row.values for row in found)
         ask_shard(w, engine, ask, found, KEY, seed=3, part=part)
         parse_shard(w, ask, run="r", round=1, part=part)
         for table in ("samples", "scores"):
