@@ -1,11 +1,14 @@
 """Do the monitors leave healthy loops alone? Twenty small loops, default thresholds, no stop.
 
 Ten recipes from the seed models, two seeds each, two rounds each: labels from references, votes,
-judges and rewards; SFT and DPO. A loop is healthy where its model does not lose held-out accuracy
-beyond chance; the table shows it. The other half, that every monitor fires on its made case, is
-tests/tasks/monitors, which is run at the end.
+judges and rewards; SFT and DPO. A loop is healthy where its model has something to learn from and
+does not lose held-out accuracy beyond chance; the table shows it. The skills model knows nearly all
+of these problems, so its loops draw hotter: else all answers agree and no pairs are left. No loop
+has a judge of pairs, in which the seed models are at chance; self_rewarding's judge of single
+answers prefers wrong ones in a third of its pairs, of which `label_accuracy` rightly warns. The other half, that every monitor
+fires on its made case, is tests/tasks/monitors, which is run at the end.
 
-Run: python benchmarks/healthy_loops.py --warehouse /tmp/healthy (about 25 minutes on two cores)
+Run: python benchmarks/healthy_loops.py --warehouse /tmp/healthy (about 15 minutes on two cores)
 Loops that are done already are not run again; `--loops 4` runs the first four.
 """
 
@@ -32,19 +35,23 @@ from tasks.report import read_rounds
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED: dict[str, Any] = {
-    "prompts": {"num": 60, "difficulties": [1, 2]},
+    "prompts": {"num": 120, "difficulties": [1, 2]},
     "sampling": {"n": 4, "temperature": 0.8, "max_new_tokens": 64},
     "evaluation": {"num": 60, "difficulties": [1, 2], "num_samples": 4},
     "training": {"learning_rate": 3e-5, "steps": 20, "batch_size": 16, "max_length": 256},
     "shard_size": 60,
 }
-RUBRIC: dict[str, Any] = {"num_judgements": 1, "max_new_tokens": 80}
-PAIR: dict[str, Any] = {"num_judgements": 1, "num_opponents": 1, "max_new_tokens": 80}
+RUBRIC: dict[str, Any] = {"num_judgements": 3, "max_new_tokens": 80}
+HOT: dict[str, Any] = {
+    "prompts": {"num": 120, "difficulties": [1, 2, 3]},
+    "sampling": {"n": 8, "temperature": 1.5, "max_new_tokens": 64},
+    "training": {"learning_rate": 1e-5, "steps": 20, "batch_size": 16, "max_length": 256},
+}
 LOOPS_OF_TABLE: list[tuple[str, str, dict[str, Any]]] = [
     ("rest_em", "seed:programs", {}),
     ("lmsi", "seed:skills", {}),
     ("iterative_rpo", "seed:programs", {}),
-    ("self_rewarding", "seed:skills", {"judge": RUBRIC}),
+    ("self_rewarding", "seed:skills", HOT | {"judge": RUBRIC}),
     (
         "length_generalization",
         "seed:copy",
@@ -62,11 +69,11 @@ LOOPS_OF_TABLE: list[tuple[str, str, dict[str, Any]]] = [
             },
         },
     ),
-    ("scpo", "seed:skills", {"num_generated": 0}),
-    ("cream", "seed:skills", {}),
+    ("scpo", "seed:skills", HOT | {"num_generated": 0}),
+    ("cream", "seed:skills", HOT | {"prompts": {"num": 160, "difficulties": [1, 2]}}),
     ("star", "seed:programs", {}),
-    ("osp", "seed:skills", {"judge": PAIR}),
-    ("spin", "seed:skills", {}),
+    ("rft", "seed:programs", {}),
+    ("spin", "seed:skills", HOT),
 ]
 SEEDS = (0, 1)
 

@@ -205,13 +205,15 @@ def chosen_logprob(
 ) -> Finding | None:
     """Returns a finding when preference training made the chosen completions less likely."""
     start, end = metrics.chosen_logprob_start, metrics.chosen_logprob_end
-    if start is None or end is None or end >= start:
+    if start is None or end is None:
         return None
     stop = start - end > spec.max_chosen_logprob_drop
+    if not stop and start - end <= spec.warn_chosen_logprob_drop:
+        return None
     before, after = metrics.rejected_logprob_start, metrics.rejected_logprob_end
     both = before is not None and after is not None
     rejected = f", that of the rejected ones from {before:.3f} to {after:.3f}" if both else ""
-    threshold = spec.max_chosen_logprob_drop if stop else 0.0
+    threshold = spec.max_chosen_logprob_drop if stop else spec.warn_chosen_logprob_drop
     return Finding(
         "chosen_logprob",
         "stop" if stop else "warn",

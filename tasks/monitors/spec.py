@@ -116,7 +116,13 @@ class MonitorSpec(BaseModel):
         default=0.5,
         ge=0.0,
         description="Stop when preference training lowers the chosen completions' mean "
-        "log-probability by more than this, in nats per token. Any drop warns.",
+        "log-probability by more than this, in nats per token.",
+    )
+    warn_chosen_logprob_drop: float = Field(
+        default=0.05,
+        ge=0.0,
+        description="Warn when it is lowered by more than this: the first and the last log are of "
+        "other batches, and differ by some hundredths.",
     )
     min_training_rows: int = Field(
         default=32, ge=1, description="Stop when a round selects fewer training rows than this."

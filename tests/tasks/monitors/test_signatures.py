@@ -179,6 +179,13 @@ def test_both_log_probabilities_are_named() -> None:
     assert "that of the rejected ones from -0.600 to -2.000" in found(fallen)[0].message
 
 
+def test_batches_differ_by_hundredths_of_a_nat() -> None:
+    lower = replace(HEALTHY, chosen_logprob_start=-0.50, chosen_logprob_end=-0.54)
+    assert found(lower) == []
+    assert found(lower, spec=MonitorSpec(warn_chosen_logprob_drop=0.03))[0].severity == "warn"
+    assert found(lower, spec=MonitorSpec(max_chosen_logprob_drop=0.03))[0].severity == "stop"
+
+
 def test_a_judge_of_right_answers_may_say_the_same() -> None:
     fair = collapsed(0.97) | {"reference_agreement": 0.9}
     assert found(replace(HEALTHY, judges={"judge": {"all": fair}})) == []
