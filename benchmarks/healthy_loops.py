@@ -5,8 +5,10 @@ judges and rewards; SFT and DPO. A loop is healthy where its model has something
 does not lose held-out accuracy beyond chance; the table shows it. The skills model knows nearly all
 of these problems, so its loops draw hotter: else all answers agree and no pairs are left. No loop
 has a judge of pairs, in which the seed models are at chance; self_rewarding's judge of single
-answers prefers wrong ones in a third of its pairs, of which `label_accuracy` rightly warns. The other half, that every monitor
-fires on its made case, is tests/tasks/monitors, which is run at the end.
+answers prefers wrong ones in a third of its pairs, of which `label_accuracy` rightly warns.
+
+The other half, that every monitor fires on its made case, is tests/tasks/monitors, which is run at
+the end.
 
 Run: python benchmarks/healthy_loops.py --warehouse /tmp/healthy (about 15 minutes on two cores)
 Loops that are done already are not run again; `--loops 4` runs the first four.
