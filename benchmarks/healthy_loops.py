@@ -47,7 +47,7 @@ RUBRIC: dict[str, Any] = {"num_judgements": 3, "max_new_tokens": 80}
 HOT: dict[str, Any] = {
     "prompts": {"num": 120, "difficulties": [1, 2, 3]},
     "sampling": {"n": 8, "temperature": 1.5, "max_new_tokens": 64},
-    "training": {"learning_rate": 1e-5, "steps": 20, "batch_size": 16, "max_length": 256},
+    "training": SHARED["training"] | {"learning_rate": 1e-5},
 }
 LOOPS_OF_TABLE: list[tuple[str, str, dict[str, Any]]] = [
     ("rest_em", "seed:programs", {}),

@@ -12,11 +12,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from flows.progress import say, stage_progress
-from flows.sample_stage import SAMPLES_PER_FILE, has_part, open_box, open_policy, seal_parts
-from flows.slots import sandbox_slot
+from flows.sample_stage import (
+    SAMPLES_PER_FILE,
+    check_in_turn,
+    has_part,
+    open_box,
+    open_policy,
+    seal_parts,
+)
 from sandbox import Runner
 from tasks.ask import AskedRow, Chain, RowSource, Sample, as_chain, ask_shard, opinion_rows
-from tasks.checks.shard import check_shard
 from tasks.engines import Engine
 from tasks.judging import (
     MetaJudge,
@@ -196,18 +201,7 @@ def read_part(
         return
     prompts = house.read("prompts", run=run, round=number, columns=["id", "reference"]).to_pylist()
     references = {row["id"]: row["reference"] for row in prompts}
-    with sandbox_slot(box):
-        check_shard(
-            house,
-            stages.environment,
-            box,
-            references,
-            run=run,
-            round=number,
-            part=part,
-            roles=graded,
-            opinions=opinions,
-        )
+    check_in_turn(stages, box, references, part, roles=graded, opinions=opinions)
 
 
 @task(name="put judgements together", cache_policy=NO_CACHE)

@@ -9,10 +9,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.recipes.config import PromptSpec
-from flows.sample_stage import has_part, open_box, seal_parts
-from flows.slots import sandbox_slot
+from flows.sample_stage import check_in_turn, has_part, open_box, seal_parts
 from sandbox import Runner
-from tasks.checks.shard import check_shard
 from tasks.environments import Problem
 from tasks.labelled import LABELLED, labelled_rows, solved_problems
 
@@ -54,7 +52,4 @@ def check_labelled(
         rows = labelled_rows(solved, role, run=run, round=number)
         house.write_shard("samples", rows, run=run, round=number, part=LABELLED)
     references = {problem.id: problem.reference for problem, _ in solved}
-    with sandbox_slot(box):
-        check_shard(
-            house, stages.environment, box, references, run=run, round=number, part=LABELLED
-        )
+    check_in_turn(stages, box, references, LABELLED)

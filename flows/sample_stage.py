@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -235,6 +235,28 @@ def check_part(
     stages: Stages, box: Runner | None, references: dict[str, str | None], part: str
 ) -> float:
     """Run a shard's programs, parse its answers, compare with references; returns the seconds."""
+    return check_in_turn(stages, box, references, part)
+
+
+def check_in_turn(
+    stages: Stages,
+    box: Runner | None,
+    references: dict[str, str | None],
+    part: str,
+    *,
+    roles: Collection[str] | None = None,
+    opinions: Sequence[Mapping[str, object]] = (),
+) -> float:
+    """`check_shard` for a part of the round, when a sandbox is free; the seconds without the wait.
+
+    Args:
+        stages: The round.
+        box: The sandbox; None where nothing is run.
+        references: By prompt id.
+        part: The part.
+        roles: As in `check_shard`.
+        opinions: As in `check_shard`.
+    """
     with sandbox_slot(box):
         start = time.monotonic()
         check_shard(
@@ -245,6 +267,8 @@ def check_part(
             run=stages.run,
             round=stages.number,
             part=part,
+            roles=roles,
+            opinions=opinions,
         )
         return time.monotonic() - start
 

@@ -207,8 +207,9 @@ def chosen_logprob(
     start, end = metrics.chosen_logprob_start, metrics.chosen_logprob_end
     if start is None or end is None:
         return None
-    stop = start - end > spec.max_chosen_logprob_drop
-    if not stop and start - end <= spec.warn_chosen_logprob_drop:
+    drop = start - end
+    stop = drop > spec.max_chosen_logprob_drop
+    if not stop and drop <= spec.warn_chosen_logprob_drop:
         return None
     before, after = metrics.rejected_logprob_start, metrics.rejected_logprob_end
     both = before is not None and after is not None
@@ -218,10 +219,10 @@ def chosen_logprob(
         "chosen_logprob",
         "stop" if stop else "warn",
         f"Training lowered the chosen completions' mean log-probability from {start:.3f} to "
-        f"{end:.3f} nats per token, by {start - end:.3f} (accepted: {threshold:g}){rejected}. "
+        f"{end:.3f} nats per token, by {drop:.3f} (accepted: {threshold:g}){rejected}. "
         "A margin that grows by unlearning both is no gain: raise the "
         "weight of the NLL term or lower the learning rate.",
-        start - end,
+        drop,
         threshold,
     )
 
