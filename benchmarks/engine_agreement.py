@@ -1,6 +1,7 @@
-"""The engines transformers and vllm on the seed models: greedy texts, log-probabilities, scores.
+"""The engines transformers and vllm on the seed models: greedy texts and what is measured on them.
 
-In float32 the texts must be equal, and log-probabilities must agree within 1e-3.
+In float32 the texts must be equal, and log-probabilities, entropy and self-certainty must agree
+within 1e-3, of greedy samples (`sampled`) as of given texts, token by token (`scored`).
 
 Run: python benchmarks/engine_agreement.py --prompts 200
 """
@@ -19,6 +20,7 @@ from tasks.environments.word_problems import WordProblems
 from tasks.seed_models import seed_model_path
 
 TOLERANCE = 1e-3
+MEASURES = ("sum_logprob", "mean_logprob", "min_logprob", "mean_entropy", "mean_self_certainty")
 OPTIONS = {
     "transformers": {"dtype": "float32"},
     "vllm": {"dtype": "float32"},
@@ -65,16 +67,16 @@ def compare(model: str, num: int) -> bool:
         )
         num_equal += same
         if same:
-            values = ("sum_logprob", "mean_logprob", "min_logprob")
-            sampled = max(sampled, *(abs(getattr(one, v) - getattr(other, v)) for v in values))
+            sampled = max(sampled, *(abs(getattr(one, v) - getattr(other, v)) for v in MEASURES))
         else:
             print(f"  {one}\n  {other}")
     for before, after in zip(ours[1], theirs[1], strict=True):
-        pairs = zip(before.logprobs, after.logprobs, strict=True)
-        scored = max(scored, *(abs(x - y) for x, y in pairs))
+        for values in ("logprobs", "entropies", "self_certainties"):
+            pairs = zip(getattr(before, values), getattr(after, values), strict=True)
+            scored = max(scored, *(abs(x - y) for x, y in pairs))
     print(
         f"{model}: {num_equal} of {len(problems)} greedy completions equal; largest difference "
-        f"of log-probabilities: {sampled:.1e} sampled, {scored:.1e} scored"
+        f"of what is measured: {sampled:.1e} sampled, {scored:.1e} scored"
     )
     return num_equal == len(problems) and max(sampled, scored) <= TOLERANCE
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from tasks.engines.base import EngineOptions, GenerationRequest
 from tasks.errors import ModelFolderError
 
-# Changes when our own code draws other completions for the same request and seed.
-_REVISION = 1
+# Changes when our own code draws other completions for the same request and seed, or measures more.
+_REVISION = 2
 # Tokenizer, chat templates, shape and end tokens of a model: all its texts but these.
 _SUFFIXES = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
 _IGNORED_FILES = {"selfloom.json", "model.safetensors.index.json"}

@@ -70,6 +70,10 @@ class EngineCopies:
         """Take requests back, and forget what came of them meanwhile."""
         self._submit(self._engine.abort(names)).result()
 
+    def collective_rpc(self, method: str) -> None:
+        """Call a method of all workers of all copies."""
+        self._submit(self._engine.collective_rpc(method)).result()
+
     async def _start(self, arguments: Mapping[str, Any]) -> AsyncLLM:
         """The engine, made in its own loop."""
         return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))

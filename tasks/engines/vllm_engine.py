@@ -20,6 +20,7 @@ _RESERVED = {
     "trust_remote_code": "code from a model folder is never run",
     "skip_tokenizer_init": "stop texts and structures need the tokenizer",
     "logprobs_mode": "log-probabilities are of the model's own distribution",
+    "worker_extension_cls": "it is ours, which reduces distributions to entropy and self-certainty",
     "generation_config": "a request says how it is sampled",
     "structured_outputs_config": "structures are the same for everybody",
     "load_format": "weights are read from safetensors files only",
@@ -94,9 +95,9 @@ class VllmEngine(WorkerEngine):
     """A model folder served by vLLM in a worker process; an `Engine`.
 
     vLLM takes a new request as soon as a finished one leaves room, reads a prompt once for its n
-    samples and knows structured output. It does not show whole distributions, so completions have
-    no entropy and no self-certainty. Closing the engine ends its process and all that vLLM
-    started, and that frees the accelerator's memory for training.
+    samples and knows structured output. Entropy and self-certainty are computed in vLLM's own
+    workers: see `tasks.engines.vllm_distributions`. Closing the engine ends its process and all
+    that vLLM started, and that frees the accelerator's memory for training.
 
     A sample depends on its seed alone, up to the last bits of the arithmetic. On a GPU these can
     depend on the batch unless VLLM_BATCH_INVARIANT=1 is in the environment.

@@ -27,6 +27,7 @@ from tasks.engines.base import (
 from tasks.engines.chat_format import encode_completion, encode_prompts, find_stop_tokens
 from tasks.engines.stop_texts import cut
 from tasks.engines.vllm_copies import EngineCopies
+from tasks.engines.vllm_distributions import NUM_COLUMNS
 from tasks.engines.vllm_params import engine_arguments
 from tasks.engines.vllm_queue import Job, VllmQueue
 
@@ -38,13 +39,13 @@ class _Group:
     Attributes:
         prompt: Token ids.
         samples: One per sample; one for all where they are greedy.
-        logprobs: By index of the sample, those of its tokens, empty where they can't be had; a
-            group is finished when it has all.
+        scores: By index of the sample, of its tokens, none where they can't be had; a group is
+            finished when it has all.
     """
 
     prompt: list[int]
     samples: list[CompletionOutput]
-    logprobs: dict[int, list[float]] = field(default_factory=dict)
+    scores: dict[int, TokenScores] = field(default_factory=dict)
 
 
 class VllmModel:
@@ -79,6 +80,7 @@ class VllmModel:
             engine = EngineCopies(arguments)
         else:
             engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        engine.collective_rpc("show_distributions")
         config = engine.vllm_config.model_config
         stop_tokens = find_stop_tokens(
             config.try_get_generation_config().get("eos_token_id"),
@@ -126,7 +128,7 @@ class VllmModel:
             else:
                 jobs.append(Job(place, tokens, num_given=len(prompt)))
         outcomes = (
-            [(job.place, _token_scores(job, outcome)) for job, outcome in part]
+            [(job.place, _prompt_scores(job, outcome)) for job, outcome in part]
             for part in self._queue.run(jobs, deque())
         )
         num_done = 0
@@ -147,7 +149,7 @@ class VllmModel:
                 request = requests[job.place]
                 if job.request is None:
                     group = groups[job.place]
-                    group.logprobs[job.sample] = _token_scores(job, outcome).logprobs
+                    group.scores[job.sample] = _prompt_scores(job, outcome)
                 elif isinstance(outcome, str):
                     finished.append((job.place, failed(request, outcome)))
                     continue
@@ -157,13 +159,13 @@ class VllmModel:
                 else:
                     group = groups[job.place] = _Group(job.tokens, outcome.outputs)
                     urgent += self._start_scoring(job, group)
-                if len(group.logprobs) == len(group.samples):
+                if len(group.scores) == len(group.samples):
                     finished.append((job.place, self._completions(request, groups.pop(job.place))))
             if finished:
                 yield finished
 
     def _start_scoring(self, job: Job, group: _Group) -> list[Job]:
-        """Take the log-probabilities that are there; jobs for those that are not.
+        """Take the scores that are there; jobs for those that are not.
 
         With a structure, vLLM reports the distribution over the allowed tokens; the model's own
         comes from scoring the sample without the structure.
@@ -173,9 +175,9 @@ class VllmModel:
         for index, sample in enumerate(group.samples):
             tokens = [*job.tokens, *sample.token_ids]
             if job.request.structure is None:
-                group.logprobs[index] = sample.logprobs.logprobs
+                group.scores[index] = _scores(sample.logprobs.logprobs)
             elif len(tokens) >= self._max_model_len:
-                group.logprobs[index] = []
+                group.scores[index] = TokenScores([])
             else:
                 jobs.append(Job(job.place, tokens, num_given=len(job.tokens), sample=index))
         return jobs
@@ -191,7 +193,7 @@ class VllmModel:
         self, request: GenerationRequest, index: int, group: _Group, place: int
     ) -> Completion:
         """One sample with its text, without the end-of-sequence token or the stop text."""
-        sample, logprobs = group.samples[place], group.logprobs[place]
+        sample, scores = group.samples[place], group.scores[place]
         tokens = list(sample.token_ids)
         num_tokens = len(tokens)
         is_stopped = sample.finish_reason == "stop"
@@ -201,7 +203,7 @@ class VllmModel:
         if is_stopped and request.structure is not None and not _fits(text, request.structure):
             error = f"invalid_structure: the sample ended as {text!r}; the vocabulary may lack more"
             return failed(request, error)[index]
-        total = math.fsum(logprobs) if logprobs else None
+        total = math.fsum(scores.logprobs) if scores.logprobs else None
         return Completion(
             request_id=request.id,
             index=index,
@@ -211,7 +213,9 @@ class VllmModel:
             finish_reason="stop" if is_stopped else "length",
             sum_logprob=total,
             mean_logprob=None if total is None else total / num_tokens,
-            min_logprob=min(logprobs, default=None),
+            min_logprob=min(scores.logprobs, default=None),
+            mean_entropy=_mean(scores.entropies),
+            mean_self_certainty=_mean(scores.self_certainties),
             num_prompt_tokens=len(group.prompt),
         )
 
@@ -259,9 +263,19 @@ def _fits(text: str, structure: Structure) -> bool:
     return True
 
 
-def _token_scores(job: Job, outcome: RequestOutput | str) -> TokenScores:
-    """The log-probabilities of a scored prompt's last tokens."""
+def _prompt_scores(job: Job, outcome: RequestOutput | str) -> TokenScores:
+    """The scores of a scored prompt's last tokens."""
     if isinstance(outcome, str):
         return TokenScores([], error=outcome)
     num_scored = len(job.tokens) - job.num_given
-    return TokenScores(outcome.prompt_logprobs.logprobs[-num_scored:])
+    return _scores(outcome.prompt_logprobs.logprobs[-num_scored * (1 + NUM_COLUMNS) :])
+
+
+def _scores(columns: list[float]) -> TokenScores:
+    """Log-probability, entropy and self-certainty of every token, which come in turn."""
+    width = 1 + NUM_COLUMNS
+    return TokenScores(columns[::width], columns[1::width], columns[2::width])
+
+
+def _mean(values: list[float] | None) -> float | None:
+    return math.fsum(values) / len(values) if values else None

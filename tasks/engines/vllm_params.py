@@ -14,6 +14,7 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from tasks.engines.base import GenerationRequest, Structure
 from tasks.engines.model_folder import read_adapter_config
+from tasks.engines.vllm_distributions import NUM_COLUMNS
 
 _CPU_KV_CACHE_GIB = 1.0
 # vLLM's kernels know these ranks; an adapter is served by the next higher one.
@@ -47,6 +48,7 @@ def engine_arguments(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "load_format": "safetensors",
         "generation_config": "vllm",
         "logprobs_mode": "raw_logprobs",
+        "worker_extension_cls": "tasks.engines.vllm_distributions.ShowsDistributions",
         # One backend for every structure: vLLM's own choice for the first one would serve them all.
         # JSON has no free whitespace, with which small models like to fill all of a completion.
         "structured_outputs_config": StructuredOutputsConfig(
@@ -96,7 +98,7 @@ def sampling_params(request: GenerationRequest, stop_tokens: Collection[int]) ->
         stop_token_ids=sorted(stop_tokens),
         # The text is decoded once at the end; vLLM needs it only to find a stop text.
         detokenize=bool(request.stop),
-        logprobs=0,
+        logprobs=NUM_COLUMNS,
         flat_logprobs=True,
         structured_outputs=request.structure and _structured(request.structure),
         output_kind=RequestOutputKind.FINAL_ONLY,
@@ -108,7 +110,7 @@ def scoring_params() -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,
-        prompt_logprobs=0,
+        prompt_logprobs=NUM_COLUMNS,
         flat_logprobs=True,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

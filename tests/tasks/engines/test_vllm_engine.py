@@ -18,6 +18,7 @@ from tasks.seed_models import seed_model_path
 # Nothing of a trained model's answers hangs on the last bits, as it does with a random one.
 MODEL = seed_model_path("programs")
 OPTIONS = {"dtype": "float32", "num_threads": 2, "max_num_seqs": 32, "kv_cache_gib": 0.25}
+MEASURES = ["sum_logprob", "mean_logprob", "min_logprob", "mean_entropy", "mean_self_certainty"]
 PROBLEMS = WordProblems().problems("train", 200, seed=3, difficulties=(1, 2, 3))
 
 
@@ -68,7 +69,7 @@ def test_completions_come_in_the_order_of_the_requests(engine):
             assert c.finish_reason == "stop" or c.num_tokens == 32
             assert c.sum_logprob == pytest.approx(c.mean_logprob * c.num_tokens)
             assert c.min_logprob <= c.mean_logprob <= 0
-            assert c.mean_entropy is None and c.mean_self_certainty is None
+            assert c.mean_entropy > 0 and c.mean_self_certainty > 0
             assert "<eos>" not in c.text
     assert progress == sorted(progress)
     assert progress[-1] == (27, 27)
@@ -102,8 +103,8 @@ def test_greedy_answers_are_those_of_the_transformers_engine(engine, reference):
         assert (our.text, our.num_tokens) == (their.text, their.num_tokens)
         assert our.finish_reason == their.finish_reason
         assert our.num_prompt_tokens == their.num_prompt_tokens
-        for name in ("sum_logprob", "mean_logprob", "min_logprob"):
-            assert getattr(our, name) == pytest.approx(getattr(their, name), abs=1e-3)
+        for name in MEASURES:
+            assert getattr(our, name) == pytest.approx(getattr(their, name), abs=1e-3), name
     copies = engine.generate([replace(requests[0], n=3)])[0]
     assert [(c.index, c.text) for c in copies] == [(i, ours[0].text) for i in range(3)]
 
@@ -113,7 +114,9 @@ def test_scores_are_those_of_the_transformers_engine(engine, reference):
     pairs.append((PROBLEMS[0].messages, ""))
     for our, their in zip(engine.score(pairs), reference.score(pairs), strict=True):
         assert our.logprobs == pytest.approx(their.logprobs, abs=1e-3)
-        assert our.entropies is None and our.self_certainties is None and our.error is None
+        assert our.entropies == pytest.approx(their.entropies, abs=1e-3)
+        assert our.self_certainties == pytest.approx(their.self_certainties, abs=1e-3)
+        assert our.error is None
 
 
 def test_drawing_follows_temperature_top_k_and_top_p(engine):
@@ -162,6 +165,7 @@ def test_structures_are_followed_and_scored_without_them(engine):
         assert c.finish_reason == "stop" and c.error is None
         # This model is sure to write a program, so its own distribution dislikes all of them.
         assert c.mean_logprob < -3 and c.min_logprob < -6
+        assert c.mean_entropy > 0 and c.mean_self_certainty > 0
 
 
 def test_a_request_that_cannot_be_served_is_an_error_of_its_own(engine):
