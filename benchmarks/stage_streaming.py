@@ -39,6 +39,7 @@ from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.parameters import as_it_is
 from flows.recipes import find_recipe
 from flows.recipes.config import RecipeConfig
 from flows.sample_stage import Ask, _shards, answer, ask_shard, open_policy
@@ -75,7 +76,7 @@ def draw_all(stages: Stages, ask: Ask) -> None:
     """What `answer` does for the engine, without any check."""
     engine = open_policy(stages, ask.model)
     for shard in _shards(stages, ask):
-        ask_shard(stages, shard, engine)
+        ask_shard(stages, as_it_is(shard), engine)
 
 
 Work = Callable[[Stages, Ask], None]

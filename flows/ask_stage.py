@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
+from flows.parameters import as_it_is
 from flows.progress import say, stage_progress
 from flows.sample_stage import (
     SAMPLES_PER_FILE,
@@ -98,7 +99,7 @@ def ask(
                 rows = source.rows(start, stages.config.shard_size)
                 if not has_part(stages, "samples", part):
                     policy = (model or stages.incumbent).id
-                    ask_part(stages, chain, rows, engine(), policy, part)
+                    ask_part(stages, chain, as_it_is(rows), engine(), policy, part)
                 reads.append(read_part.submit(stages, chain, box(), graded, part))
             parts = [part for part, _ in segment]
             ends += [*reads, seal_parts.submit(stages, parts, return_state=False, wait_for=reads)]

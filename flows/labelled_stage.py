@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.parameters import as_it_is
 from flows.recipes.config import PromptSpec
 from flows.sample_stage import check_in_turn, has_part, open_box, seal_parts
 from sandbox import Runner
@@ -38,7 +39,7 @@ def write_labelled(
         return
     solved = solved_problems(stages.environment, "train", prompts.num, seed, prompts.difficulties)
     with ExitStack() as stack:
-        check_labelled(stages, open_box(stages, stack), solved[:num], role)
+        check_labelled(stages, open_box(stages, stack), as_it_is(solved[:num]), role)
     seal_parts(stages, [LABELLED])
 
 

@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from flows.estimates import show_estimate
+from flows.parameters import as_it_is
 from flows.progress import stage_progress
 from flows.slots import sandbox_slot
 from sandbox import Rechecker, Runner, open_sandbox
@@ -85,12 +86,13 @@ def answer(stages: Stages, *asks: Ask) -> None:
                 box, pace = box or open_box(stages, stack), None
                 if not has_part(stages, "samples", shard.part):
                     engine = open_policy(stages, shard.ask.model)
-                    pace = ask_shard(stages, shard, engine)
+                    pace = ask_shard(stages, as_it_is(shard), engine)
                 references = {p.id: p.reference for p in shard.problems}
-                checks.append(check_part.submit(stages, box, references, shard.part))
+                checks.append(check_part.submit(stages, box, as_it_is(references), shard.part))
                 if shard.is_probe and pace is not None:
                     start_s = engine.opening_s
-                    ends.append(show_estimate.submit(stages, shard, pace, start_s, checks[-1]))
+                    probe = as_it_is(shard)
+                    ends.append(show_estimate.submit(stages, probe, pace, start_s, checks[-1]))
             parts = [shard.part for shard in segment]
             ends += [*checks, seal_parts.submit(stages, parts, return_state=False, wait_for=checks)]
         for end in ends:

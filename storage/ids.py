@@ -15,6 +15,7 @@ Identity: TypeAlias = (
 
 # 80 bits: among 10 million ids of one kind two collide with a probability of 4e-11.
 _NUM_HEX_DIGITS = 20
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _KIND = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -37,7 +38,7 @@ def content_id(kind: str, *parts: Identity) -> str:
     """
     if not _KIND.fullmatch(kind):
         raise ValueError(f"id kind {kind!r}: expected lower case letters, digits and underscores")
-    if any(isinstance(part, Mapping | list | tuple) for part in parts):
+    if not _PLAIN.issuperset(map(type, parts)):
         _check_keys(parts)
     # ASCII escapes keep lone surrogates encodable; json writes ints and floats by their repr,
     # which is the same on every platform.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"selfloom-(\d+)-(\d+)-(\d+)-\d+")
 _V1_CONTROLLERS = ("memory", "pids", "cpuacct")
+_MAX_FILE = 4096  # bytes; the files that are read have some lines
 
 
 class Usage(NamedTuple):
@@ -145,32 +146,57 @@ class Counters:
         self.folders = folders
         self._memory = folders.get("memory") or folders["all"]
         self._pids = folders.get("pids") or folders["all"]
+        self._descriptors: dict[str, int] = {}
+        cpu = folders.get("cpuacct")
+        self._cpu_file = f"{cpu}/cpuacct.usage" if cpu else f"{self._memory}/cpu.stat"
+        events = "memory.oom_control" if version == 1 else "memory.events"
+        self._oom_file = f"{self._memory}/{events}"
+        self._peak_file = f"{self._memory}/memory.max_usage_in_bytes"
+        self._refused_file = f"{self._pids}/pids.events"
         # Elsewhere the highest use cannot be reset, so it cannot speak for a single program:
         # version 2 before Linux 6.12, and groups of a container engine that runs as root.
-        self._counts_peak = version == 1 and os.access(
-            self._memory / "memory.max_usage_in_bytes", os.W_OK
-        )
+        self._counts_peak = version == 1 and os.access(self._peak_file, os.W_OK)
 
     def usage(self) -> Usage:
         """Return the counters now."""
-        if self._version == 1:
-            cpu_folder = self.folders.get("cpuacct")
-            cpu = int((cpu_folder / "cpuacct.usage").read_bytes()) if cpu_folder else None
-            oom = _field(self._memory / "memory.oom_control", b"oom_kill")
-        else:
-            used = _field(self._memory / "cpu.stat", b"usage_usec")
+        cpu = None
+        if self._version == 2:
+            used = self._field(self._cpu_file, b"usage_usec")
             cpu = used * 1000 if used is not None else None
-            oom = _field(self._memory / "memory.events", b"oom_kill")
+        elif "cpuacct" in self.folders:
+            cpu = int(os.pread(self._open(self._cpu_file), _MAX_FILE, 0))
+        oom = self._field(self._oom_file, b"oom_kill")
         peak = None
         if self._counts_peak:
-            peak = int((self._memory / "memory.max_usage_in_bytes").read_bytes())
-        refused = _field(self._pids / "pids.events", b"max")
+            peak = int(os.pread(self._open(self._peak_file, os.O_RDWR), _MAX_FILE, 0))
+        refused = self._field(self._refused_file, b"max")
         return Usage(cpu, oom or 0, refused or 0, peak)
 
     def reset_peak(self) -> None:
         """Start a new measurement of the highest memory use, where the kernel can."""
         if self._counts_peak:
-            (self._memory / "memory.max_usage_in_bytes").write_bytes(b"0")
+            os.pwrite(self._open(self._peak_file, os.O_RDWR), b"0", 0)
+
+    def close(self) -> None:
+        """Give up the files that were read; reading opens them again."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def _open(self, path: str, mode: int = os.O_RDONLY) -> int:
+        """Return the descriptor of a file, which stays open: it is read after every program."""
+        if (descriptor := self._descriptors.get(path)) is None:
+            descriptor = self._descriptors[path] = os.open(path, mode | os.O_CLOEXEC)
+        return descriptor
+
+    def _field(self, path: str, name: bytes) -> int | None:
+        try:
+            for line in os.pread(self._open(path), _MAX_FILE, 0).splitlines():
+                key, _, value = line.partition(b" ")
+                if key == name:
+                    return int(value)
+        except OSError:
+            return None
+        return None
 
 
 class Group(Counters):
@@ -202,17 +228,6 @@ class Group(Counters):
         # Kernels without swap accounting do not have these files.
         if (self._memory / name).exists():
             (self._memory / name).write_text(value)
-
-
-def _field(path: Path, name: bytes) -> int | None:
-    try:
-        for line in path.read_bytes().splitlines():
-            key, _, value = line.partition(b" ")
-            if key == name:
-                return int(value)
-    except OSError:
-        return None
-    return None
 
 
 def find_counters(pid: int, part_of_name: str, proc: Path = Path("/proc")) -> Counters | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 from sandbox import Execution, Job, Program, Runner, SandboxUnavailableError, Verdict
 from storage import content_id
@@ -17,6 +17,7 @@ SANDBOX_GONE = (
     "the sandbox stopped and does not start again, so the rest of this shard was not run; "
     "`selfloom sandbox doctor` says what is wrong, the same command continues"
 )
+_MEASURED = [field.name for field in fields(Execution) if field.name not in ("id", "results")]
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -172,9 +173,9 @@ def execution_row(
         test_ids: Samples that it was run against; none for the problem's own tests.
         key: Tells runs of the same program against the same tests apart.
     """
-    row = asdict(execution)
-    sample_id = row.pop("id")
-    del row["results"]  # of cases and tests; the verdict sums them up
+    # Not the results of cases and tests, which the verdict sums up.
+    row = {name: getattr(execution, name) for name in _MEASURED}
+    sample_id = execution.id
     against = (*test_ids, key) if test_ids or key else ()
     return row | {
         "id": content_id("execution", run, round, sample_id, *against),

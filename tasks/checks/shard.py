@@ -17,6 +17,8 @@ from tasks.checks.function_tests import HiddenTests
 from tasks.checks.scoring import score_answers
 from tasks.environments import Environment
 
+_COLUMNS = ["id", "prompt_id", "role", "text", "error"]
+
 
 def check_shard(
     warehouse: Warehouse,
@@ -47,7 +49,8 @@ def check_shard(
         opinions: More rows for its `scores`.
     """
     place = {"run": run, "round": round, "part": part}
-    samples = warehouse.read("samples", **place).to_pylist()  # type: ignore[arg-type]
+    asked = warehouse.read("samples", columns=_COLUMNS, **place)  # type: ignore[arg-type]
+    samples = asked.to_pylist()
     if warehouse.has("scores", run=run, round=round, part=part):
         return len(samples)
     if roles is not None:

@@ -23,10 +23,12 @@ from typing import Literal
 from tasks.checks.answers import canonical_answer
 from tasks.environments.base import AnswerFormat, Problem, problem_id
 from tasks.environments.generated import check_difficulties, check_num, check_split
+from tasks.errors import OptionError
 
 Operation = Literal["add", "subtract", "multiply", "divide"]
 SYMBOL: dict[Operation, str] = {"add": "+", "subtract": "-", "multiply": "*", "divide": "//"}
 HELDOUT_SHARE = 8  # one equation in eight is held out
+_MAX_TRIES = 20_000  # equations in a row that are known already, before a difficulty is used up
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII)  # as Python prints one
 
 NAMES = (
@@ -212,9 +214,12 @@ class WordProblems:
     ) -> list[Problem]:
         """`num` distinct problems (100 for None), cycling over difficulties (1, 2, 3 for None).
 
+        A difficulty whose equations are used up (of one step there are some thousands) drops out of
+        the cycle.
+
         Raises:
             UnknownNameError: The split is neither `train` nor `heldout`.
-            OptionError: A difficulty is below 1, or `num` is negative.
+            OptionError: A difficulty is below 1, `num` is negative, or there are fewer problems.
         """
         rows = self._draw(split, num, seed, difficulties, tail_share=None)
         return [_problem(equation, question, split) for equation, question in rows]
@@ -275,12 +280,22 @@ class WordProblems:
         rng = random.Random(f"word_problems:{split}:{seed}:{tail_share}")
         rows: list[tuple[Equation, str]] = []
         seen: set[str] = set()
+        asked, tries = list(levels), 0
         while len(rows) < num:
-            equation = sample_equation(rng, levels[len(rows) % len(levels)])
-            if split_of(equation) != split or equation.key() in seen:
-                continue
-            seen.add(equation.key())
-            rows.append((equation, render(equation, rng, tail_share=tail_share)))
+            place = len(rows) % len(levels)
+            equation = sample_equation(rng, levels[place])
+            if split_of(equation) == split and equation.key() not in seen:
+                seen.add(equation.key())
+                rows.append((equation, render(equation, rng, tail_share=tail_share)))
+                tries = 0
+            elif (tries := tries + 1) == _MAX_TRIES:
+                del levels[place]
+                tries = 0
+                if not levels:
+                    raise OptionError(
+                        f"num={num} but there are {len(rows)} {split} problems of the difficulties "
+                        f"{asked}; ask for fewer, or for harder ones"
+                    )
         return rows
 
 

@@ -156,3 +156,12 @@ def test_impossible_requests_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         WORDS.problems(*arguments)
+
+
+def test_a_difficulty_that_is_used_up_drops_out_of_the_cycle() -> None:
+    found = WORDS.problems("train", 12_000, 0, [1, 2])
+    levels = Counter(problem.difficulty for problem in found)
+    assert len({problem.id for problem in found}) == 12_000 == levels.total()
+    assert 3_000 < levels[1] < 4_000 < levels[2]
+    with pytest.raises(OptionError, match=rf"there are {levels[1]} train problems .* \[1\]"):
+        WORDS.problems("train", 5_000, 0, [1])
