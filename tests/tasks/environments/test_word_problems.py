@@ -3,6 +3,7 @@
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
