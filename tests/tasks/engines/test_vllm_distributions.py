@@ -35,7 +35,7 @@ def expected():
     return torch.stack([chosen, entropy, divergence], dim=1).float()
 
 
-def worker_with(sampler):
+def worker_with(sampler: object) -> SimpleNamespace:
     return SimpleNamespace(model_runner=SimpleNamespace(sampler=sampler))
 
 
