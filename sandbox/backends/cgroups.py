@@ -146,7 +146,6 @@ class Counters:
         self.folders = folders
         self._memory = folders.get("memory") or folders["all"]
         self._pids = folders.get("pids") or folders["all"]
-        self._descriptors: dict[str, int] = {}
         cpu = folders.get("cpuacct")
         self._cpu_file = f"{cpu}/cpuacct.usage" if cpu else f"{self._memory}/cpu.stat"
         events = "memory.oom_control" if version == 1 else "memory.events"
@@ -161,42 +160,25 @@ class Counters:
         """Return the counters now."""
         cpu = None
         if self._version == 2:
-            used = self._field(self._cpu_file, b"usage_usec")
+            used = _field(self._cpu_file, b"usage_usec")
             cpu = used * 1000 if used is not None else None
         elif "cpuacct" in self.folders:
-            cpu = int(os.pread(self._open(self._cpu_file), _MAX_FILE, 0))
-        oom = self._field(self._oom_file, b"oom_kill")
+            cpu = int(_read(self._cpu_file))
+        oom = _field(self._oom_file, b"oom_kill")
         peak = None
         if self._counts_peak:
-            peak = int(os.pread(self._open(self._peak_file, os.O_RDWR), _MAX_FILE, 0))
-        refused = self._field(self._refused_file, b"max")
+            peak = int(_read(self._peak_file))
+        refused = _field(self._refused_file, b"max")
         return Usage(cpu, oom or 0, refused or 0, peak)
 
     def reset_peak(self) -> None:
         """Start a new measurement of the highest memory use, where the kernel can."""
         if self._counts_peak:
-            os.pwrite(self._open(self._peak_file, os.O_RDWR), b"0", 0)
-
-    def close(self) -> None:
-        """Give up the files that were read; reading opens them again."""
-        while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
-
-    def _open(self, path: str, mode: int = os.O_RDONLY) -> int:
-        """Return the descriptor of a file, which stays open: it is read after every program."""
-        if (descriptor := self._descriptors.get(path)) is None:
-            descriptor = self._descriptors[path] = os.open(path, mode | os.O_CLOEXEC)
-        return descriptor
-
-    def _field(self, path: str, name: bytes) -> int | None:
-        try:
-            for line in os.pread(self._open(path), _MAX_FILE, 0).splitlines():
-                key, _, value = line.partition(b" ")
-                if key == name:
-                    return int(value)
-        except OSError:
-            return None
-        return None
+            file = os.open(self._peak_file, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(file, b"0")
+            finally:
+                os.close(file)
 
 
 class Group(Counters):
@@ -228,6 +210,26 @@ class Group(Counters):
         # Kernels without swap accounting do not have these files.
         if (self._memory / name).exists():
             (self._memory / name).write_text(value)
+
+
+def _read(path: str) -> bytes:
+    """Read a file of the kernel: these are read after every program, which adds up."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, _MAX_FILE)
+    finally:
+        os.close(file)
+
+
+def _field(path: str, name: bytes) -> int | None:
+    try:
+        for line in _read(path).splitlines():
+            key, _, value = line.partition(b" ")
+            if key == name:
+                return int(value)
+    except OSError:
+        return None
+    return None
 
 
 def find_counters(pid: int, part_of_name: str, proc: Path = Path("/proc")) -> Counters | None:

@@ -135,11 +135,7 @@ class ContainerCell:
 
     def wait(self, timeout_s: float) -> bool:
         """Return whether the container is removed, waiting at most this long."""
-        if not self._finished.wait(timeout_s):
-            return False
-        if self._counters is not None:
-            self._counters.close()
-        return self._gone
+        return self._finished.wait(timeout_s) and self._gone
 
 
 class ContainersBackend:

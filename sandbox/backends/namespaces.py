@@ -123,8 +123,6 @@ class NamespaceCell:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._warden.wait(timeout_s)
             self._stderr.close()
-            if self._group:
-                self._group.close()
             # The warden removed it, unless somebody killed the warden.
             for folder in self._group.folders.values() if self._group else ():
                 remove_group(folder)

@@ -33,7 +33,6 @@ _QUIET_MS = 8
 _CHUNK = 1 << 16
 # Times the wall limit that a program may take on a machine that does not let it run.
 _PATIENCE = 4
-_NICENESS = 10
 _MIB = 1 << 20
 # stderr is cut at its limit; only a flood of this many times the limit ends the program.
 _STDERR_FLOOD = 16
@@ -181,9 +180,8 @@ class Zygote:
             if job_out != job_fd:
                 os.dup2(job_out, job_fd, inheritable=False)
             os.closerange(4, self.record_fd)
-            # Else `killpg(0)` reaches whatever shares the group, outside of the cell too. No
-            # session of its own: the kernel would give it a share of the processor as such.
-            os.setpgid(0, 0)
+            # Else `killpg(0)` reaches whatever shares the group, outside of the cell too.
+            os.setsid()
             self._become_program()
             runner.run_program(job_fd, self.record_fd, self._limit_program)
         finally:
@@ -346,18 +344,6 @@ def _take_control() -> tuple[int, int]:
     return control_in, control_out
 
 
-def _let_others_go_first() -> None:
-    """Run when nobody else wants to: programs can wait, what draws the next ones should not.
-
-    Time that a program waits for the processor is not counted against it.
-    """
-    os.nice(_NICENESS)
-    # Where the kernel shares the processor among sessions, a process's own niceness counts only
-    # within its session.
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
-        file.write(str(_NICENESS))
-
-
 def _warm_up(config: dict[str, Any]) -> None:
     # Process 1 ignores signals that have their default action; a handler would open it to them.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -382,7 +368,6 @@ def main() -> NoReturn:
     config = json.loads(sys.argv[1])
     control_in, control_out = _take_control()
     try:
-        _let_others_go_first()
         if config["mount_scratch"]:
             from sandbox.cell.root import mount_scratch
 
