@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.heldout import HeldoutSuite
+from flows.parameters import as_it_is
 from flows.problem_stage import draw_heldout
 from flows.sample_stage import Ask, answer
 from flows.stages import Stages
@@ -27,7 +28,7 @@ def evaluate_model(stages: Stages, model: ModelRef) -> None:
     with stages.clock("evaluate"):
         for suite in draw_heldout(stages):
             answer(_at(stages, suite.environment), *_asks(stages, model, suite))
-            write_evaluations(stages, model, suite)
+            write_evaluations(stages, model, as_it_is(suite))
 
 
 def _at(stages: Stages, environment: Environment) -> Stages:

@@ -21,8 +21,9 @@ from pathlib import Path
 from tasks.engines.base import EngineOptions, GenerationRequest
 from tasks.errors import ModelFolderError
 
-# Changes when our own code draws other completions for the same request and seed, or measures more.
-_REVISION = 2
+# Changes when our own code draws other completions for the same request and seed, or measures more
+# of them; by engine, 1 for the others.
+_REVISIONS = {"vllm": 2}
 # Tokenizer, chat templates, shape and end tokens of a model: all its texts but these.
 _SUFFIXES = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
 _IGNORED_FILES = {"selfloom.json", "model.safetensors.index.json"}
@@ -54,7 +55,7 @@ def fingerprint_of(
     files = dict(_files(Path(model_path)))
     kept = options.model_dump(mode="json", exclude=set(options.SPEED_ONLY))
     digests = {place: hashlib.sha256(content).hexdigest() for place, content in files.items()}
-    parts = [_REVISION, name, _versions(options.PACKAGES), weight_hash, kept, digests]
+    parts = [_REVISIONS.get(name, 1), name, _versions(options.PACKAGES), weight_hash, kept, digests]
     found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return found + _DATED if any(_CLOCK in content for content in files.values()) else found
 

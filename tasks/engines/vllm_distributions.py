@@ -7,6 +7,8 @@ numbers travel in the columns of the two most likely tokens, which nobody here a
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -29,26 +31,28 @@ class ShowsDistributions:
         """From now on, two columns of log-probabilities are entropy and self-certainty.
 
         vLLM has two model runners: one gathers log-probabilities by a method of its sampler, the
-        other by a function of two modules.
+        other by a function, which its modules have each bound for themselves.
         """
         sampler = self.model_runner.sampler  # type: ignore[attr-defined]
         if hasattr(sampler, "gather_logprobs"):
             sampler.gather_logprobs = _of_logprobs(sampler.gather_logprobs)
         else:
-            from vllm.v1.worker.gpu.sample import prompt_logprob
-            from vllm.v1.worker.gpu.sample import sampler as sampling
-
-            for module in (sampling, prompt_logprob):
-                show_in(module)
+            show_in(sys.modules)
 
 
-def show_in(module: ModuleType) -> None:
-    """Let a module of vLLM's second model runner reduce distributions.
+def show_in(modules: Mapping[str, ModuleType]) -> None:
+    """Let vLLM's second model runner reduce distributions.
 
     Args:
-        module: It has the function `compute_topk_scores`.
+        modules: All that were imported, by name.
     """
-    module.compute_topk_scores = _of_logits(module.compute_topk_scores)  # type: ignore[attr-defined]
+    from vllm.v1.worker.gpu.sample import logprob
+
+    theirs = logprob.compute_topk_scores
+    ours = _of_logits(theirs)
+    for name, module in list(modules.items()):
+        if name.startswith("vllm.") and vars(module).get("compute_topk_scores") is theirs:
+            module.compute_topk_scores = ours  # type: ignore[attr-defined]
 
 
 def _of_logprobs(gather: Any) -> Any:

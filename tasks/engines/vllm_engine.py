@@ -21,6 +21,7 @@ _RESERVED = {
     "skip_tokenizer_init": "stop texts and structures need the tokenizer",
     "logprobs_mode": "log-probabilities are of the model's own distribution",
     "worker_extension_cls": "it is ours, which reduces distributions to entropy and self-certainty",
+    "max_logprobs": "a token has its log-probability, entropy and self-certainty",
     "generation_config": "a request says how it is sampled",
     "structured_outputs_config": "structures are the same for everybody",
     "load_format": "weights are read from safetensors files only",

@@ -28,7 +28,7 @@ from tasks.errors import OptionError
 Operation = Literal["add", "subtract", "multiply", "divide"]
 SYMBOL: dict[Operation, str] = {"add": "+", "subtract": "-", "multiply": "*", "divide": "//"}
 HELDOUT_SHARE = 8  # one equation in eight is held out
-_MAX_TRIES = 20_000  # equations in a row that are known already, before a difficulty is used up
+_MAX_TRIES = 200_000  # equations in a row that are known already, before a difficulty is used up
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII)  # as Python prints one
 
 NAMES = (

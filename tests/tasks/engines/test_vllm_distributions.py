@@ -1,6 +1,7 @@
 """Entropy and self-certainty where vLLM gathers log-probabilities, against float64."""
 
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -60,13 +61,22 @@ def test_large_vocabularies_are_reduced_in_parts(distributions, expected, monkey
     torch.testing.assert_close(distributions.reduced(LOGITS, TOKENS).logprobs, expected)
 
 
-def test_the_second_runner_reduces_each_row(distributions, expected):
-    from vllm.v1.worker.gpu.sample import prompt_logprob, sampler
+def theirs(*arguments, **others):
+    return arguments, others
 
+
+def test_the_second_runner_reduces_each_row(distributions, expected, monkeypatch):
     # Its own function needs a GPU; that ours has its place and its arguments is seen here.
-    module = SimpleNamespace(compute_topk_scores=lambda *args, **others: (args, others))
-    assert prompt_logprob.compute_topk_scores is sampler.compute_topk_scores
-    distributions.show_in(module)
+    from vllm.v1.worker.gpu.sample import logprob, prompt_logprob, sampler
+    from vllm.v1.worker.gpu.spec_decode import rejection_sampler
+
+    users = (logprob, prompt_logprob, sampler, rejection_sampler)
+    assert len({one.compute_topk_scores for one in users}) == 1
+    for one in users:
+        monkeypatch.setattr(one, "compute_topk_scores", theirs)
+    distributions.show_in(sys.modules)
+    module = logprob
+    assert {one.compute_topk_scores for one in users} == {module.compute_topk_scores} != {theirs}
     bounds = list(range(NUM_TOKENS + 1))
     found = module.compute_topk_scores(
         LOGITS, distributions.NUM_COLUMNS, TOKENS, bounds, max_per_req_token_ids=0
