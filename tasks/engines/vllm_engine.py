@@ -52,7 +52,7 @@ class VllmOptions(EngineOptions):
     num_threads: int = Field(
         2,
         ge=1,
-        description="CPU threads of the engine's process; a few million parameters are faster with one",
+        description="CPU threads of the process; small models are faster with one",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="data type of weights and cache in memory; auto: as stored"
