@@ -1,14 +1,10 @@
 """Entropy and self-certainty where vLLM gathers log-probabilities, against float64."""
 
-import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-
-from tasks.engines.vllm_engine import check_vllm
-from tasks.errors import MissingPackageError
 
 NUM_TOKENS, VOCABULARY = 40, 1000
 TOKENS = torch.arange(NUM_TOKENS) * 7
@@ -16,11 +12,7 @@ LOGITS = torch.randn(NUM_TOKENS, VOCABULARY, generator=torch.Generator().manual_
 
 
 @pytest.fixture(scope="module")
-def distributions():
-    try:
-        check_vllm()
-    except MissingPackageError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+def distributions(vllm_installed):
     from tasks.engines import vllm_distributions
 
     return vllm_distributions

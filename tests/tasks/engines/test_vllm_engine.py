@@ -36,15 +36,6 @@ def make_requests(num: int = 9, n: int = 3, **fields: Any) -> list[GenerationReq
 
 
 @pytest.fixture(scope="module")
-def vllm_installed():
-    try:
-        check_vllm()
-    except MissingPackageError as error:
-        # CI has it: there, a skip would hide that these tests no longer run.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-
-
-@pytest.fixture(scope="module")
 def engine(vllm_installed):
     with open_engine("vllm", MODEL, OPTIONS) as engine:
         yield engine
