@@ -203,7 +203,6 @@ class VllmModel:
         if is_stopped and request.structure is not None and not _fits(text, request.structure):
             error = f"invalid_structure: the sample ended as {text!r}; the vocabulary may lack more"
             return failed(request, error)[index]
-        total = math.fsum(scores.logprobs) if scores.logprobs else None
         return Completion(
             request_id=request.id,
             index=index,
@@ -211,8 +210,8 @@ class VllmModel:
             text=text,
             num_tokens=num_tokens,
             finish_reason="stop" if is_stopped else "length",
-            sum_logprob=total,
-            mean_logprob=None if total is None else total / num_tokens,
+            sum_logprob=math.fsum(scores.logprobs) if scores.logprobs else None,
+            mean_logprob=_mean(scores.logprobs),
             min_logprob=min(scores.logprobs, default=None),
             mean_entropy=_mean(scores.entropies),
             mean_self_certainty=_mean(scores.self_certainties),
