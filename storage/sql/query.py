@@ -36,6 +36,7 @@ _NEEDS_FILE = ("parquet", "arrow")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _PLAN = ["explain_key", "explain_value"]  # the columns of EXPLAIN
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(\([^)]*\)\s*|ANALYZE\s+)?", re.IGNORECASE)
+_CHECK = 'at or near "check"'
 
 
 class QueryResult(NamedTuple):
@@ -93,7 +94,7 @@ def run_sql(
                 "selfloom.duckdb with a DuckDB client of your own for other files"
             ) from error
         except duckdb.Error as error:
-            raise QueryError(f"{error}\n{_help()}") from error
+            raise QueryError(f"{error}\n{_help(error)}") from error
 
 
 def _interruptible(
@@ -120,7 +121,7 @@ def _check_reads_only(connection: duckdb.DuckDBPyConnection, query: str) -> None
     except UnicodeEncodeError as error:
         raise QueryError(f"the query is not UTF-8: {error}") from error
     except duckdb.Error as error:
-        raise QueryError(f"{error}\n{_help()}") from error
+        raise QueryError(f"{error}\n{_help(error)}") from error
     if len(statements) != 1:
         raise QueryError(f"expected one statement, got {len(statements)}; {_help()}")
     kind = statements[0].type
@@ -140,8 +141,10 @@ def _harden(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None
     connection.execute("SET lock_configuration = true")
 
 
-def _help() -> str:
-    return "SHOW TABLES lists the tables and views, DESCRIBE <table> the columns of one"
+def _help(error: object = "") -> str:
+    help_ = "SHOW TABLES lists the tables and views, DESCRIBE <table> the columns of one"
+    # The one column with a name that SQL keeps for itself.
+    return f'the column is written "check", in quotes\n{help_}' if _CHECK in str(error) else help_
 
 
 def _render(
