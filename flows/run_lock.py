@@ -23,7 +23,7 @@ def hold_run(warehouse: Warehouse, run: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunConflictError(
-            f"run {run!r} in {warehouse.root} is being worked on by another process; wait for it, "
+            f"run {run!r} in {warehouse.uri} is being worked on by another process; wait for it, "
             "or choose another name with --run"
         ) from error
     try:

@@ -84,7 +84,7 @@ def print_rounds(warehouse: Warehouse, runs: Sequence[str] | None) -> None:
         table = [{_SHORT.get(name, name): row[name] for name in names} for row in of_run]
         print_rows(table, f"{run} ({recipe})")
     if not rows:
-        typer.echo(f"no rounds in {warehouse.root} yet")
+        typer.echo(f"no rounds in {warehouse.uri} yet")
 
 
 def show_result(warehouse: Path, results: Sequence[LoopResult]) -> None:
@@ -105,8 +105,10 @@ def show_result(warehouse: Path, results: Sequence[LoopResult]) -> None:
     typer.echo(f"\nReport:      {output}")
     typer.echo("Prefect UI:  selfloom ui  (then http://127.0.0.1:4200)")
     typer.echo("SQL to try:")
+    # As it was given, if it is a folder; pathlib would take a slash from a URL.
+    where = str(warehouse) if isinstance(house.place, Path) else house.uri
     for query in _queries(house, runs):
-        typer.echo(f'  selfloom sql -w {shlex.quote(str(warehouse))} "{query}"')
+        typer.echo(f'  selfloom sql -w {shlex.quote(where)} "{query}"')
 
 
 def _queries(house: Warehouse, runs: Sequence[str]) -> list[str]:
@@ -144,7 +146,7 @@ def show_evaluation(warehouse: Path, run: str) -> None:
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         table = [{name: row.get(name, "-") for name in names} for row in rows.values()]
         print_rows(table, f"{model} on held-out problems of {suite}")
-    typer.echo(f"Rows: run {run} in {house.root}")
+    typer.echo(f"Rows: run {run} in {house.uri}")
 
 
 @contextmanager

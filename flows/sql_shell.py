@@ -54,7 +54,7 @@ def open_shell(warehouse: Path, format: Format | None) -> None:
         typer.echo(f"{duckdb} -readonly {house.root / CATALOG}", err=True)
         subprocess.run([duckdb, "-readonly", *look, str(house.root / CATALOG)], check=False)
         return
-    typer.echo(f"{house.root}; .help lists commands, .tables the tables")
+    typer.echo(f"{house.uri}; .help lists commands, .tables the tables")
     with _history():
         _Shell(house, format or "table").run()
 

@@ -51,5 +51,9 @@ class ExportError(ValueError):
     """There is nothing to export, or nowhere to write it."""
 
 
+class StoreError(OSError):
+    """An object store can't be reached, or does not let us in."""
+
+
 class MissingPackageError(ImportError):
     """A package that the object store needs is not installed."""

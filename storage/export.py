@@ -21,7 +21,7 @@ from storage.catalog import quoted
 from storage.compare import table_hash
 from storage.errors import ExportError
 from storage.export_card import CARD, CardFields, Config, collect_origin, write_card
-from storage.places import AnyPath, place_of, upload
+from storage.places import AnyPath, first_use, place_of, upload
 from storage.rows import schema_of
 from storage.schemas import TRAINING_TABLES
 from storage.snapshots import find_snapshot
@@ -92,9 +92,12 @@ def export_dataset(
         UnknownTableError: If there is no such table.
         SnapshotNotFoundError: If the model was trained on no frozen table.
         MissingPackageError: If a package for the object store is missing.
+        StoreError: If the object store can't be used: address, credentials, bucket.
     """
     target = place_of(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    with first_use(target):
+        is_free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    if not is_free:
         raise ExportError(f"{target} is not free; give a new or empty folder")
     if not 0 <= spec.test_share < 1:
         raise ExportError(f"test_share={spec.test_share}; expected a share from 0 to below 1")
@@ -135,8 +138,9 @@ def _unfinished(target: AnyPath) -> Iterator[Path]:
 def _finish(unfinished: Path, target: AnyPath) -> None:
     if not isinstance(target, Path):
         files = [path for path in unfinished.rglob("*") if path.is_file()]
-        for path in sorted(files, key=lambda path: (path.name == CARD, path)):
-            upload(path, target / path.relative_to(unfinished).as_posix())
+        with first_use(target):
+            for path in sorted(files, key=lambda path: (path.name == CARD, path)):
+                upload(path, target / path.relative_to(unfinished).as_posix())
         return
     if target.is_dir():
         target.rmdir()

@@ -14,7 +14,8 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from storage.errors import MissingPackageError
+from storage.errors import MissingPackageError, StoreError
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -65,6 +66,46 @@ def place_of(location: str | Path) -> AnyPath:
             f"{error.name or 'of its protocol'}: pip install 'selfloom[s3]'"
         ) from error
     return found
+
+
+@contextmanager
+def first_use(place: AnyPath) -> Iterator[None]:
+    """Says what to look at when an object store fails where it is used for the first time.
+
+    Args:
+        place: What is used; a local one's errors pass as they are.
+
+    Raises:
+        StoreError: If the store can't be reached, refuses, or has no such bucket.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Every store's client has classes of its own for what can go wrong.
+        if isinstance(place, Path) or type(error).__module__ == StoreError.__module__:
+            raise
+        hint = (
+            "the bucket has to exist; credentials, region and endpoint come from AWS_… or ~/.aws"
+            if place.protocol in _S3
+            else "check that it can be reached, and its credentials"
+        )
+        kind = type(error).__name__
+        raise StoreError(f"{place} can't be used ({kind}: {error}): {hint}") from error
+
+
+def has_file(path: AnyPath) -> bool:
+    """Returns whether there is a file; a store that can't be asked raises.
+
+    Args:
+        path: Where it should be.
+    """
+    if isinstance(path, Path):
+        return path.is_file()
+    try:
+        # Its `isfile` would say no to everything that fails.
+        return bool(path.fs.info(path.path)["type"] == "file")
+    except FileNotFoundError:
+        return False
 
 
 def working_folder(place: AnyPath) -> Path:

@@ -15,7 +15,7 @@ from storage.errors import WarehouseNotFoundError
 from storage.journal import Journal
 from storage.marker import MARKER, check_empty, check_marker, marker_text
 from storage.partitions import Part, checked, checked_round, partition_keys, walk
-from storage.places import AnyPath, place_of, read_rows, working_folder
+from storage.places import AnyPath, first_use, has_file, place_of, read_rows, working_folder
 from storage.rows import Rows, schema_of, to_arrow
 
 _log = logging.getLogger(__name__)
@@ -58,19 +58,21 @@ class Warehouse:
             SchemaVersionError: If it was written with another version of the schemas.
             WarehouseFullError: If the disk is too full to create it.
             MissingPackageError: If a package for the object store is missing.
+            StoreError: If the object store can't be used: address, credentials, bucket.
         """
         place = place_of(path)
         root, marker = working_folder(place), place / MARKER
-        if not marker.is_file():
-            if not create:
-                raise WarehouseNotFoundError(
-                    f"no warehouse at {place}: expected a folder with {MARKER}; check the path, or "
-                    "create one by running a round"
-                )
-            check_empty(place)
-            root.mkdir(parents=True, exist_ok=True)
-            publish_text(root, marker, marker_text(), replace=False)
-        check_marker(marker)
+        with first_use(place):
+            if not has_file(marker):
+                if not create:
+                    raise WarehouseNotFoundError(
+                        f"no warehouse at {place}: expected a folder with {MARKER}; check the "
+                        "path, or create one by running a round"
+                    )
+                check_empty(place)
+                root.mkdir(parents=True, exist_ok=True)
+                publish_text(root, marker, marker_text(), replace=False)
+            check_marker(marker)
         try:
             sweep(root)
             catalog.write_schema_files(root, place)

@@ -48,7 +48,7 @@ def resolve_model(warehouse: Warehouse, reference: str) -> ModelRef:
         found = incumbent_of(warehouse, name)
         if found is None:
             raise ModelFolderError(
-                f"model {reference!r}: run {name!r} has no promoted model in {warehouse.root}"
+                f"model {reference!r}: run {name!r} has no promoted model in {warehouse.uri}"
             )
         return found
     known = _in_warehouse(warehouse, reference)
@@ -57,7 +57,7 @@ def resolve_model(warehouse: Warehouse, reference: str) -> ModelRef:
     if not Path(reference).expanduser().is_dir():
         raise ModelFolderError(
             f"model {reference!r} is neither a folder nor a model of the warehouse "
-            f"{warehouse.root}; expected seed:{'|'.join(SEED_MODELS)}, promoted:RUN, a model id "
+            f"{warehouse.uri}; expected seed:{'|'.join(SEED_MODELS)}, promoted:RUN, a model id "
             "or a folder"
         )
     return _from_folder(reference, Path(reference).expanduser().resolve())

@@ -146,7 +146,7 @@ def _models(warehouse: Warehouse, run: str) -> dict[str, int]:
         ).fetchall()
     if not rows:
         raise PromotionError(
-            f"run {run!r} has no models in {warehouse.root}; FROM rounds_overview lists the runs"
+            f"run {run!r} has no models in {warehouse.uri}; FROM rounds_overview lists the runs"
         )
     return dict(rows)
 

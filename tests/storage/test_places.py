@@ -14,6 +14,7 @@ from storage import (
     JournalBusyError,
     MissingPackageError,
     NotAWarehouseError,
+    StoreError,
     Warehouse,
     WarehouseNotFoundError,
     diff_tables,
@@ -153,6 +154,31 @@ def test_a_bucket_that_holds_other_things_is_refused(url: str) -> None:
         Warehouse.open(url)
     with pytest.raises(WarehouseNotFoundError, match="no warehouse at s3://bucket"):
         Warehouse.open(url, create=False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "location", "reason"),
+    [
+        ({}, "s3://nobucket/w", "bucket does not exist"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://bucket/w", "EndpointConnectionError"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "s3://bucket/w", "NoCredentialsError"),
+    ],
+)
+def test_a_store_that_cannot_be_used(
+    environment: dict[str, str],
+    location: str,
+    reason: str,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # Clients are kept for the process; the environment of a new one counts.
+    monkeypatch.setattr(importlib.import_module("s3fs").S3FileSystem, "cachable", False)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for create in (True, False) if environment else (True,):
+        with pytest.raises(StoreError, match=f"{location} can't be used .*{reason}.*AWS_"):
+            Warehouse.open(location, create=create)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
