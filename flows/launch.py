@@ -15,7 +15,7 @@ from rich.progress import Progress, TextColumn
 from flows.demo import collapse_loop, demo_loops, run_demo_loop
 from flows.errors import SettingError
 from flows.failure_lines import show_failures
-from flows.preflight import check_disk, check_evaluation, check_plan, read_selections
+from flows.preflight import check_disk, check_evaluation, check_plan, fixed_servers, read_selections
 from flows.recipes import find_recipe
 from flows.recipes.config import LoopSpec, RecipeConfig
 from flows.run_lock import hold_run
@@ -89,6 +89,12 @@ def check_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> None:
         for named in config.other_models:
             resolve_model(house, named)
         check_disk(house, base.path)
+    servers = fixed_servers(config)
+    if servers is not None:
+        typer.echo(
+            f"note: {', '.join(servers.base_urls)} serve one model: after each training the run "
+            "stops until they serve the candidate (engine.options.serve_vllm=true sees to it)"
+        )
     if config.evaluation.num < config.gate.min_problems:
         typer.echo(
             f"note: evaluation.num={config.evaluation.num} is below gate.min_problems="

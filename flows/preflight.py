@@ -13,6 +13,7 @@ from flows.recipes.recipe import Recipe
 from sandbox import open_sandbox
 from storage import Warehouse, WarehouseFullError
 from tasks.engines import check_engine
+from tasks.engines.openai_api.options import OpenAIOptions
 from tasks.environments import Environment, Problem, load_environment
 from tasks.errors import OptionError
 from tasks.labelled import solved_problems
@@ -47,6 +48,7 @@ def check_plan(recipe: Recipe, config: RecipeConfig) -> Environment:
         _check_actions(recipe, one)
         _check_selection(recipe, one)
     environment = check_evaluation(config)
+    _check_servers(config)
     train = [_train_problems(environment, one.prompts) for one in rounds]
     if recipe.labels == "solutions":
         solved_problems(environment, "train", 1, 0, config.prompts.difficulties)
@@ -155,6 +157,21 @@ def _train_problems(environment: Environment, spec: PromptSpec) -> list[Problem]
         raise SettingError(f"settings prompts.num and prompts.difficulties: {error}") from error
 
 
+def fixed_servers(config: RecipeConfig) -> OpenAIOptions | None:
+    """The options of an engine whose servers serve what they serve, whatever model is asked for.
+
+    Args:
+        config: Settings whose engine is known to be sound.
+
+    Returns:
+        None where the engine loads each model itself.
+    """
+    if config.engine.name != "openai":
+        return None
+    options = OpenAIOptions.model_validate(config.engine.options)
+    return options if options.base_urls else None
+
+
 def check_disk(warehouse: Warehouse, model_path: Path) -> None:
     """Refuse to start a round whose candidate could not be written.
 
@@ -234,6 +251,18 @@ def _check_selection(recipe: Recipe, config: RecipeConfig) -> None:
         raise SettingError(
             f"selection.rule={spec.rule.name!r} makes {table}, but recipe {recipe.name!r} trains "
             f"by {config.training.method} on {wanted}; choose a selection that makes {wanted}"
+        )
+
+
+def _check_servers(config: RecipeConfig) -> None:
+    """Refuse to believe of a candidate that servers had its weights before it was trained."""
+    servers = fixed_servers(config)
+    if servers is not None and servers.trust_served_weights:
+        raise SettingError(
+            "engine.options.trust_served_weights=true in a loop: the servers at "
+            f"{', '.join(servers.base_urls)} cannot have the weights of a candidate that is yet to "
+            "be trained, and it would be measured by another model's answers; take "
+            "engine.options.serve_vllm=true, or vLLM servers, which tell what they have loaded"
         )
 
 

@@ -39,6 +39,16 @@ def write_problems(folder: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
         ({"engine": {"name": "vlllm"}}, UnknownNameError, r"engine 'vlllm'.*transformers"),
         ({"engine": {"options": {"threads": 1}}}, OptionError, "threads"),
         ({"engine": {"options": {"num_threads": 0}}}, OptionError, "num_threads"),
+        (
+            {
+                "engine": {
+                    "name": "openai",
+                    "options": {"base_urls": "http://gpu:8000", "trust_served_weights": True},
+                }
+            },
+            SettingError,
+            "the servers at http://gpu:8000/v1 cannot have the weights of a candidate",
+        ),
         ({"environment": {"name": "gsm9k"}}, UnknownNameError, "environment 'gsm9k': there are"),
         (
             {"environment": {"name": "copy", "options": {"length": 3}}},
