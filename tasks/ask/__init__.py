@@ -9,12 +9,18 @@ from tasks.ask.draw import DrawRule, is_decided, next_draw
 from tasks.ask.draw_report import DrawReport, draw_report
 from tasks.ask.opinions import opinion_rows, parse_shard
 from tasks.ask.parsers import (
+    AnswerParser,
+    ChoiceParser,
+    CodeParser,
     EnvironmentReader,
+    JsonParser,
+    ListParser,
     Parsed,
     Parser,
     PassageParser,
     Reader,
     ScoreParser,
+    VerdictParser,
     read,
 )
 from tasks.ask.run import ask_shard
@@ -23,11 +29,16 @@ from tasks.ask.sources import AskedRow, RowSource, asked_row
 from tasks.ask.template import Template, TemplateMessage
 
 __all__ = [
+    "AnswerParser",
     "AskedRow",
     "Chain",
+    "ChoiceParser",
+    "CodeParser",
     "DrawReport",
     "DrawRule",
     "EnvironmentReader",
+    "JsonParser",
+    "ListParser",
     "Parsed",
     "Parser",
     "PassageParser",
@@ -37,6 +48,7 @@ __all__ = [
     "ScoreParser",
     "Template",
     "TemplateMessage",
+    "VerdictParser",
     "as_chain",
     "ask_seed",
     "ask_shard",

@@ -1,20 +1,26 @@
-"""The recipe of docs/add-a-recipe.md, as a reader would save it."""
+"""The recipes of docs/add-a-recipe.md and README.md, as a reader would save them."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.recipes import find_recipe
+from flows.recipes import Recipe, find_recipe
+from flows.recipes.config import RecipeConfig
 from flows.recorded_stages import recorded
+from tasks.sampling import SamplingSpec
 from tests.flows.recipes.conftest import RunTwoRounds, query
 
-PAGE = (Path(__file__).parents[3] / "docs" / "add-a-recipe.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parents[3]
+PAGE = (PROJECT / "docs" / "add-a-recipe.md").read_text(encoding="utf-8")
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (code,) = BLOCKS.findall(PAGE)
     path = tmp_path / "rephrase_votes.py"
     path.write_text(code, encoding="utf-8")
     return path
@@ -25,6 +31,27 @@ def test_it_is_short_and_made_of_the_stages_that_the_page_explains(saved: Path) 
     stages = [call.stage for call in recorded(find_recipe(str(saved)))]
     assert stages == ["draw", "make_prompts", "sample", "vote", "select"]
     assert set(stages) <= set(re.findall(r"`(\w+)\(", PAGE))
+
+
+@pytest.mark.parametrize(
+    ("word", "stages"),
+    [
+        ("confident_majority", ["sample", "vote", "select"]),
+        ("VerdictParser", ["sample", "ask", "judge", "select"]),
+    ],
+)
+def test_the_recipes_of_the_readme_are_made_of_stages_that_are_there(
+    word: str, stages: list[str], saved: Path
+) -> None:
+    (code,) = [block for block in BLOCKS.findall(README) if word in block]
+    imports = [line for line in saved.read_text().splitlines() if re.match("from|import", line)]
+    place: dict[str, Any] = {"MyMethod": RecipeConfig, "SamplingSpec": SamplingSpec}
+    exec("\n".join([*imports, code]), place)
+    recipe = Recipe(
+        "readme", "From the README", paper="2309.12284", reported="nothing yet", labels="none",
+        labels_from="votes", config=place["MyMethod"], compose=place["compose"],
+    )  # fmt: skip
+    assert [call.stage for call in recorded(recipe)] == stages
 
 
 @pytest.mark.recipes
