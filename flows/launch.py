@@ -92,8 +92,9 @@ def check_loop(recipe: str, config: RecipeConfig, loop: LoopSpec) -> None:
     servers = fixed_servers(config)
     if servers is not None:
         typer.echo(
-            f"note: {', '.join(servers.base_urls)} serve one model: after each training the run "
-            "stops until they serve the candidate (engine.options.serve_vllm=true sees to it)"
+            f"note: {', '.join(servers.base_urls)} serve one model: the run stops whenever another "
+            "one is asked (the candidate, or the promoted one again), and names its folder; "
+            "engine.options.serve_vllm=true starts a server for each"
         )
     if config.evaluation.num < config.gate.min_problems:
         typer.echo(

@@ -58,19 +58,24 @@ class Warehouse:
             SchemaVersionError: If it was written with another version of the schemas.
             WarehouseFullError: If the disk is too full to create it.
             MissingPackageError: If a package for the object store is missing.
-            StoreError: If the object store can't be used: address, credentials, bucket.
+            StoreError: If the object store can't be used: address, credentials, or
+                no bucket to create it in.
         """
         place = place_of(path)
         root, marker = working_folder(place), place / MARKER
         with first_use(place):
-            if not has_file(marker):
-                if not create:
-                    raise WarehouseNotFoundError(
-                        f"no warehouse at {place}: expected a folder with {MARKER}; check the "
-                        "path, or create one by running a round"
-                    )
+            is_new = not has_file(marker)
+            if is_new and not create:
+                raise WarehouseNotFoundError(
+                    f"no warehouse at {place}: expected a folder with {MARKER}; check the path, or "
+                    "create one by running a round"
+                )
+            if is_new:
                 check_empty(place)
-                root.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            root.mkdir(parents=True, exist_ok=True)
+        with first_use(place):
+            if is_new:
                 publish_text(root, marker, marker_text(), replace=False)
             check_marker(marker)
         try:

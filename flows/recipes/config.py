@@ -5,6 +5,7 @@ Field descriptions are the help texts of the form in the Prefect UI.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -225,8 +226,10 @@ class RecipeConfig(Settings):
             raise ValueError("; ".join(wrong))
         default = type(self).model_construct()
         for path, values in self.schedule.items():
-            now = value_at(self, path)
-            if now not in (values[0], value_at(default, path)):
+            now, expected = value_at(self, path), [values[0]]
+            with contextlib.suppress(KeyError):  # an engine's option that is not there by default
+                expected.append(value_at(default, path))
+            if now not in expected:
                 raise ValueError(
                     f"{path}={now!r}, but schedule.{path} begins with {values[0]!r}; give the "
                     "value of round 1 in one place"

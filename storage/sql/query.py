@@ -144,7 +144,11 @@ def _harden(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None
 def _help(error: object = "") -> str:
     help_ = "SHOW TABLES lists the tables and views, DESCRIBE <table> the columns of one"
     # The one column with a name that SQL keeps for itself.
-    return f'the column is written "check", in quotes\n{help_}' if _CHECK in str(error) else help_
+    return (
+        f'the column is written "check", in quotes\n{help_}'
+        if _CHECK in str(error).lower()
+        else help_
+    )
 
 
 def _render(

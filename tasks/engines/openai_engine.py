@@ -257,8 +257,8 @@ class OpenAIEngine:
             raise EngineError(
                 f"{endpoint.url} does not say that its model {found.name!r} is "
                 f"{self.model_path!r}, so its weights are unknown: start `vllm serve "
-                f"{self.model_path}`, or set trust_served_weights=true if you know that they are "
-                "the same"
+                f"{self.model_path}`, or, outside of a training loop, set "
+                "trust_served_weights=true if you know that they are the same"
             )
         if self._served not in (None, found):
             raise EngineError(f"{endpoint.url} serves {found}, the others {self._served}")

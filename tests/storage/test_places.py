@@ -176,9 +176,23 @@ def test_a_store_that_cannot_be_used(
     # Clients are kept for the process; the environment of a new one counts.
     monkeypatch.setattr(importlib.import_module("s3fs").S3FileSystem, "cachable", False)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    # Nor may credentials of this machine come in.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     for create in (True, False) if environment else (True,):
         with pytest.raises(StoreError, match=f"{location} can't be used .*{reason}.*AWS_"):
             Warehouse.open(location, create=create)
+
+
+def test_a_cache_that_cannot_be_written_is_not_the_stores_fault(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SELFLOOM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError, match="file"):
+        Warehouse.open(url)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from flows.errors import SettingError
 from flows.plans import make_config
 from flows.recipes import RECIPES
 from flows.recipes.config import LoopSpec
@@ -53,6 +54,17 @@ def test_temperature_and_thresholds_may_differ_from_round_to_round(recipe: str) 
             hotter = make_config(recipe, None, [f"schedule.{name}=[0.6, 0.5]"])
             rounds = [getattr(hotter.for_round(number), name) for number in (1, 2, 3)]
             assert rounds == [0.6, 0.5, 0.5]
+
+
+def test_options_of_an_engine_may_differ_too() -> None:
+    threads = "engine.options.num_threads"
+    config = make_config("rest_em", None, [f"{threads}=1", f"schedule.{threads}=[1, 2]"])
+    rounds = [config.for_round(number).engine.options["num_threads"] for number in (1, 2)]
+    assert rounds == [1, 2]
+    with pytest.raises(SettingError, match=f"{threads}=3, but schedule.{threads} begins with 1"):
+        make_config("rest_em", None, [f"{threads}=3", f"schedule.{threads}=[1, 2]"])
+    with pytest.raises(SettingError, match=f"there is no setting {threads}"):
+        make_config("rest_em", None, [f"schedule.{threads}=[1, 2]"])
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

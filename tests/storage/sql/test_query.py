@@ -127,6 +127,7 @@ def test_reading_statements(query: str, filled: Warehouse) -> None:
         ("", "expected one statement, got 0"),
         ("SELECT 1; SELECT 2", "expected one statement, got 2"),
         ("SELEC 1", "syntax error"),
+        ("SELECT CHECK FROM scores", 'written "check", in quotes'),
         ("SELECT check FROM scores", 'written "check", in quotes'),
         ("SELECT nope FROM votes", "nope"),
         ("FROM nope", "SHOW TABLES lists"),
