@@ -197,7 +197,7 @@ def test_snapshots_and_exports_need_nothing_of_the_machine_that_made_them(
         find_snapshot(there, "000000")
     with pytest.raises(ExportError, match="is not free"):
         export_dataset(there, f"{url}/rows", ExportSpec(), CARD)
-    with pytest.raises(StoreError, match="s3://nobucket/x can't be used .*bucket does not exist"):
+    with pytest.raises(StoreError, match=r"s3://nobucket/x can't be used .*bucket does not exist"):
         export_dataset(there, "s3://nobucket/x", ExportSpec(run="r"), CARD)
     with pytest.raises(ExportError, match="is not on this machine"):
         push_to_hub(report.folder, "me/it")
