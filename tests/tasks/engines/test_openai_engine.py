@@ -191,7 +191,9 @@ def test_with_every_fault_each_prompt_has_its_samples_once(start, connect):
     counts = server.control()["counts"]
     assert all(counts[kind] for kind in FAULTS), counts
     failed = sum(counts[kind] for kind in FAULTS)
-    assert engine.usage.retries == failed
+    # More where the machine stood still for longer than timeout_s.
+    assert engine.usage.retries >= failed
+    assert engine.usage.requests == 600 + engine.usage.retries
     assert engine.usage.requests == 600 + failed == counts["all"]
 
 
