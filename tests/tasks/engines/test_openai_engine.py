@@ -177,7 +177,8 @@ def test_choices_that_are_missing_are_asked_for_again_with_their_seeds(start, co
 
 def test_with_every_fault_each_prompt_has_its_samples_once(start, connect):
     server = start(faults=FAULTS, hang_s=60, seed=3)
-    engine = connect(server, timeout_s=0.5, max_concurrency=32)
+    # Long enough that only what hangs runs out of it, also where the machine stands still.
+    engine = connect(server, timeout_s=5, max_concurrency=32)
     requests = make_requests(600, n=8)
     for i in range(0, 600, 3):  # a third of the prompts are the same
         requests[i] = replace(requests[i], messages=[{"role": "user", "content": "same"}])
@@ -191,9 +192,7 @@ def test_with_every_fault_each_prompt_has_its_samples_once(start, connect):
     counts = server.control()["counts"]
     assert all(counts[kind] for kind in FAULTS), counts
     failed = sum(counts[kind] for kind in FAULTS)
-    # More where the machine stood still for longer than timeout_s.
-    assert engine.usage.retries >= failed
-    assert engine.usage.requests == 600 + engine.usage.retries
+    assert engine.usage.retries == failed
     assert engine.usage.requests == 600 + failed == counts["all"]
 
 
