@@ -94,7 +94,7 @@ def run_sql(
                 "selfloom.duckdb with a DuckDB client of your own for other files"
             ) from error
         except duckdb.Error as error:
-            raise QueryError(f"{error}\n{_help(error)}") from error
+            raise _explained(error) from error
 
 
 def _interruptible(
@@ -121,7 +121,7 @@ def _check_reads_only(connection: duckdb.DuckDBPyConnection, query: str) -> None
     except UnicodeEncodeError as error:
         raise QueryError(f"the query is not UTF-8: {error}") from error
     except duckdb.Error as error:
-        raise QueryError(f"{error}\n{_help(error)}") from error
+        raise _explained(error) from error
     if len(statements) != 1:
         raise QueryError(f"expected one statement, got {len(statements)}; {_help()}")
     kind = statements[0].type
@@ -141,14 +141,16 @@ def _harden(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None
     connection.execute("SET lock_configuration = true")
 
 
-def _help(error: object = "") -> str:
-    help_ = "SHOW TABLES lists the tables and views, DESCRIBE <table> the columns of one"
-    # The one column with a name that SQL keeps for itself.
-    return (
-        f'the column is written "check", in quotes\n{help_}'
-        if _CHECK in str(error).lower()
-        else help_
-    )
+def _help() -> str:
+    return "SHOW TABLES lists the tables and views, DESCRIBE <table> the columns of one"
+
+
+def _explained(error: duckdb.Error) -> QueryError:
+    """DuckDB's error with what to look at."""
+    lines = [str(error)]
+    if _CHECK in lines[0].lower():  # the one column with a name that SQL keeps for itself
+        lines.append('the column is written "check", in quotes')
+    return QueryError("\n".join([*lines, _help()]))
 
 
 def _render(
